@@ -1,4 +1,4 @@
-# The front door. Each target sets up what it needs; the work is done by the
+# Each target sets up what it needs; the work is done by the
 # scripts in tools/ and by tocsin-tools. Variables reach those through the
 # environment (make passes on what it is given), where no shell takes their
 # quotes apart; they are checked there, and have their defaults there.
@@ -13,7 +13,7 @@ benches := tools/cargo.sh run --quiet --package tocsin-benches --
 # All but the kernel, which builds for its own target only.
 host := --workspace --exclude tocsin --exclude tocsin-monitor
 
-.PHONY: help setup build run test soak bench bench-gate bench-accept bench-peers check iso debug doc clean
+.PHONY: help setup build run test soak bench bench-check bench-accept bench-peers check iso debug doc clean
 
 help: ## This list
 	@echo 'Tocsin: a multiprocessor interrupt kernel for x86-64'
@@ -30,16 +30,16 @@ help: ## This list
 #: MACHINE  q35  QEMU's machine: q35, pc
 #: CPU  max  QEMU's CPU model
 #: ACCEL  auto  tcg, kvm, or auto: KVM where it is real
-#: BOOT  auto  limine, limine-uefi, direct, or auto: limine if it can be had
+#: BOOT  auto  limine, limine-uefi, direct, or auto: limine if its files are available
 #: APPEND  -  kernel command line: APPEND='run="memory; poweroff"'
 #: QEMU_ARGS  -  more arguments for QEMU
-#: GDB  1234  debug: the TCP port, or a socket's path, where gdb is waited for
-#: FILTER  -  test: only those with this in their name
-#: MINUTES  10  soak: how long
+#: GDB  1234  debug: the TCP port or the socket's path for gdb
+#: FILTER  -  test: only those whose name contains this
+#: MINUTES  10  soak: the duration
 #: SEED  -  soak: the number of the first machine
-#: BENCH  -  bench: only figures whose name begins so: BENCH=self_ipi,call.wait
+#: BENCH  -  bench: only metrics with these prefixes: BENCH=self_ipi,call.wait
 #: MODE  both  bench: cycles, instructions, both
-#: ROUNDS  5  bench: how often each machine is measured in cycles
+#: ROUNDS  5  bench: the number of boots of each machine in cycles
 #: COMPARE  -  bench: a results.json to compare with
 #: KUT_DIR  -  bench-peers: a built kvm-unit-tests
 #: LINUX_KERNEL  -  bench-peers: bzImages, as /boot/vmlinuz-6.1.0-amd64; tools/linux.sh downloads some
@@ -73,13 +73,13 @@ soak: build ## Boot random machines on which everything interrupts, for MINUTES
 bench: build ## Measure what interrupts cost; writes target/bench/report.html, results.json and results.csv
 	@$(benches) suite
 
-bench-gate: build ## Count instructions; fail where they are more than benches/baseline.json has
-	@$(benches) gate
+bench-check: build ## Count instructions, and fail if they exceed benches/baseline.json
+	@$(benches) check
 
-bench-accept: build ## Take the instructions counted now into benches/baseline.json
+bench-accept: build ## Count instructions, and write them to benches/baseline.json
 	@$(benches) accept
 
-bench-peers: build ## Measure other kernels in turn with this one: KUT_DIR=, LINUX_KERNEL=
+bench-peers: build ## Measure other kernels alternately with this one: KUT_DIR=, LINUX_KERNEL=
 	@$(benches) peers
 
 check: ## Format, lints, documentation and host tests: what to run before a commit
@@ -97,7 +97,7 @@ check: ## Format, lints, documentation and host tests: what to run before a comm
 iso: build ## Make the bootable ISO: target/image/tocsin.iso
 	@tools/iso.sh --now --append "$${APPEND:-}"
 
-debug: build ## Boot, but wait for gdb; prints the command to start it with
+debug: build ## Boot, wait for gdb, and print the command that starts it
 	@$(tools) run --debug
 
 doc: setup ## Make the documentation

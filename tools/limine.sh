@@ -56,17 +56,17 @@ pinned() {
 # ask SECONDS GIT-ARGUMENT...: git without questions and with a limit; prints the
 # reason if it fails.
 ask() {
-    local seconds=$1 limit=(timeout) answer status=0
+    local seconds=$1 limit=(timeout) reply status=0
     shift
     if command -v timeout >/dev/null 2>&1; then limit+=("$seconds"); else limit=(); fi
-    answer=$(GIT_TERMINAL_PROMPT=0 ${limit[@]+"${limit[@]}"} git "$@" 2>&1 </dev/null) || status=$?
+    reply=$(GIT_TERMINAL_PROMPT=0 ${limit[@]+"${limit[@]}"} git "$@" 2>&1 </dev/null) || status=$?
     case $status in
     0) printf '%s\n' "$answer" ;;
     124) echo "no answer in $seconds seconds"; return 1 ;;
     *)
         # The end of git's first complaint is the part that says what happened.
-        answer=$(printf '%s\n' "$answer" | grep -m 1 '^fatal:' || echo "git failed with status $status")
-        answer=${answer#fatal: }
+        reply=$(printf '%s\n' "$answer" | grep -m 1 '^fatal:' || echo "git failed with status $status")
+        reply=${reply#fatal: }
         echo "${answer#unable to access *: }"
         return 1
         ;;

@@ -54,10 +54,10 @@ fn main() {
 fn measure() -> io::Result<()> {
     // SAFETY: 1. The strings end with 0. 2. This file system takes no data.
     let mounted = unsafe {
-        let (device, place) = (c"devtmpfs".as_ptr(), c"/dev".as_ptr());
-        libc::mount(device, place, device, 0, ptr::null())
+        let (device, target) = (c"devtmpfs".as_ptr(), c"/dev".as_ptr());
+        libc::mount(device, target, device, 0, ptr::null())
     };
-    told(c_long::from(mounted))?;
+    check(c_long::from(mounted))?;
     println!("{MARK}version {}", release()?);
     let mut log = Log::open()?;
     log.pass_on();
@@ -72,7 +72,7 @@ fn measure() -> io::Result<()> {
         invalid_system_call();
         Ok(())
     };
-    tell("int80", overhead, sampled(system_call)?);
+    report("int80", overhead, sampled(system_call)?);
     membarrier(REGISTER_PRIVATE_EXPEDITED)?;
     let barrier = || membarrier(PRIVATE_EXPEDITED);
     let alone = median(sampled(barrier)?);
@@ -80,11 +80,11 @@ fn measure() -> io::Result<()> {
     module(c"stage=1", &mut log)?;
     if cpus > 1 {
         spin(1..2);
-        tell("membarrier_1", alone, sampled(barrier)?);
+        report("membarrier_1", alone, sampled(barrier)?);
         module(c"stage=2", &mut log)?;
         spin(2..cpus);
-        tell("membarrier_all", alone, sampled(barrier)?);
-        tell("mprotect", overhead, protections()?);
+        report("membarrier_all", alone, sampled(barrier)?);
+        report("mprotect", overhead, protections()?);
         module(c"stage=3", &mut log)?;
     }
     Ok(())
@@ -104,7 +104,7 @@ fn module(parameters: &CStr, log: &mut Log) -> io::Result<()> {
             0,
         )
     };
-    let loaded = told(loaded);
+    let loaded = check(loaded);
     log.pass_on();
     match loaded {
         Err(why) if why.raw_os_error() == Some(libc::ECANCELED) => Ok(()),
@@ -114,7 +114,7 @@ fn module(parameters: &CStr, log: &mut Log) -> io::Result<()> {
 }
 
 /// The result of a system call.
-fn told(result: c_long) -> io::Result<()> {
+fn check(result: c_long) -> io::Result<()> {
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {
@@ -127,7 +127,7 @@ fn release() -> io::Result<String> {
     // SAFETY: 1. Empty strings are names too.
     let mut names: libc::utsname = unsafe { std::mem::zeroed() };
     // SAFETY: 1. The names may be written.
-    told(c_long::from(unsafe { libc::uname(&raw mut names) }))?;
+    check(c_long::from(unsafe { libc::uname(&raw mut names) }))?;
     // SAFETY: 1. The kernel ends them with 0.
     let release = unsafe { CStr::from_ptr(names.release.as_ptr()) };
     Ok(release.to_string_lossy().into_owned())
@@ -169,7 +169,7 @@ fn median(mut samples: Vec<u64>) -> u64 {
     samples[samples.len() / 2]
 }
 
-fn tell(test: &str, overhead: u64, mut samples: Vec<u64>) {
+fn report(test: &str, overhead: u64, mut samples: Vec<u64>) {
     samples.sort_unstable();
     let count = samples.len();
     let at = |thousandths: usize| {
@@ -192,7 +192,7 @@ fn invalid_system_call() {
 
 fn membarrier(command: c_long) -> io::Result<()> {
     // SAFETY: 1. It touches no memory.
-    told(unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) })
+    check(unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) })
 }
 
 fn pin(cpu: usize) -> io::Result<()> {
@@ -201,7 +201,7 @@ fn pin(cpu: usize) -> io::Result<()> {
     // SAFETY: 1. Linux has fewer CPUs than the set has room for, or the bit is left out.
     unsafe { libc::CPU_SET(cpu, &mut set) };
     // SAFETY: 1. The set is as long as is said.
-    told(c_long::from(unsafe {
+    check(c_long::from(unsafe {
         libc::sched_setaffinity(0, size_of_val(&set), &raw const set)
     }))
 }
@@ -213,7 +213,7 @@ fn spin(cpus: Range<usize>) {
     let pauses = std::env::var_os("spin_pause").is_some();
     for cpu in cpus {
         std::thread::spawn(move || {
-            // Elsewhere it would disturb, and be seen in the figures.
+            // Elsewhere it would disturb, and be seen in the metrics.
             let _ = pin(cpu);
             SPINNING.fetch_add(1, Ordering::Relaxed);
             loop {
@@ -242,7 +242,7 @@ fn protections() -> io::Result<Vec<u64>> {
     }
     let protect = |rights| {
         // SAFETY: 1. The page is this function's own.
-        told(c_long::from(unsafe { libc::mprotect(page, PAGE, rights) }))
+        check(c_long::from(unsafe { libc::mprotect(page, PAGE, rights) }))
     };
     repeated(|| {
         protect(both)?;
@@ -260,7 +260,7 @@ fn now() -> io::Result<i64> {
         tv_nsec: 0,
     };
     // SAFETY: 1. The time may be written.
-    told(c_long::from(unsafe {
+    check(c_long::from(unsafe {
         libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time)
     }))?;
     Ok(time.tv_sec * SECOND + time.tv_nsec)

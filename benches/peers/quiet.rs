@@ -9,14 +9,14 @@ use std::ptr;
 use std::thread;
 use std::time::Duration;
 
-use crate::told;
+use crate::check;
 
 const WINDOW: Duration = Duration::from_millis(200);
 
 /// Number of consecutive windows in which all CPUs must be idle, and the number of windows after
 /// which the measurement begins in any case: a value that includes other work is rejected later.
-const QUIET: usize = 3;
-const MOST: usize = 100;
+const IDLE_WINDOWS: usize = 3;
+const MAX_WINDOWS: usize = 100;
 
 /// The permitted time of all CPUs together that is not idle, in hundredths of a second. The kernel
 /// rounds the time of each CPU to hundredths.
@@ -26,13 +26,13 @@ const BUSY: u64 = 2;
 pub fn wait(cpus: usize) -> io::Result<()> {
     // SAFETY: The strings end with 0, and this file system takes no data.
     let mounted = unsafe {
-        let (name, place) = (c"proc".as_ptr(), c"/proc".as_ptr());
-        libc::mount(name, place, name, 0, ptr::null())
+        let (name, target) = (c"proc".as_ptr(), c"/proc".as_ptr());
+        libc::mount(name, target, name, 0, ptr::null())
     };
-    told(mounted.into())?;
+    check(mounted.into())?;
     let mut quiet = 0;
     let (mut up, mut idle) = times()?;
-    for _ in 0..MOST {
+    for _ in 0..MAX_WINDOWS {
         thread::sleep(WINDOW);
         let now = times()?;
         let busy = ((now.0 - up) * cpus as u64).saturating_sub(now.1 - idle);
@@ -42,7 +42,7 @@ pub fn wait(cpus: usize) -> io::Result<()> {
         } else {
             0
         };
-        if quiet == QUIET {
+        if quiet == IDLE_WINDOWS {
             break;
         }
     }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{PRIVATE_EXPEDITED, SECOND, median, membarrier, now, pin, rate, tell, told};
+use crate::{PRIVATE_EXPEDITED, SECOND, check, median, membarrier, now, pin, rate, report};
 
 const SAMPLES: usize = 2_000;
 const WARM_UP: usize = 50;
@@ -38,16 +38,16 @@ const GAP: u32 = 5_000;
 /// Measures without load, and with load if there is a CPU for it.
 pub fn measure(cpus: usize) -> io::Result<()> {
     // SAFETY: No memory is passed.
-    told(unsafe { libc::mlockall(libc::MCL_CURRENT) }.into())?;
+    check(unsafe { libc::mlockall(libc::MCL_CURRENT) }.into())?;
     let rate = rate()?;
     let overhead = clock_reading(rate)?;
     let idle = real_time(|| sleeps(rate))?;
-    tell("wake_idle", overhead, idle);
+    report("wake_idle", overhead, idle);
     if cpus > 1 {
         let load = Load::begin();
         let loaded = real_time(|| sleeps(rate));
         drop(load);
-        tell("wake_load", overhead, loaded?);
+        report("wake_load", overhead, loaded?);
     }
     Ok(())
 }
@@ -66,7 +66,7 @@ fn schedule(policy: i32, priority: i32) -> io::Result<()> {
     parameters.sched_priority = priority;
     // SAFETY: The parameters are only read.
     let set = unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) };
-    told(set.into())
+    check(set.into())
 }
 
 /// The median time from one reading of the clock to the next, in TSC ticks.

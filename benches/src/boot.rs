@@ -21,7 +21,7 @@ use memory::PerCpu;
 use series::Series;
 
 /// Time limit: far more than a boot takes.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// One boot method and its measurements, or the reason why there are none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,7 +67,7 @@ pub fn measure(base: &Machine, runs: u32, ticker: &Ticker) -> Result<BootTimes, 
     let missing = ways.map(missing);
     let mut seconds = ways.map(|_| Vec::new());
     for run in 1..=runs {
-        ticker.tell(&format!("booting by every way, {run} of {runs}"));
+        ticker.status(&format!("booting by every way, {run} of {runs}"));
         for ((way, why), seconds) in ways.iter().zip(&missing).zip(&mut seconds) {
             if why.is_none() {
                 seconds.push(boot(&base.clone().by(*way))?.as_secs_f64());
@@ -86,14 +86,14 @@ pub fn measure(base: &Machine, runs: u32, ticker: &Ticker) -> Result<BootTimes, 
         bring_up: bring_up::measure(base, runs, ticker)?,
         per_cpu: memory::measure(base)?,
     };
-    ticker.leave("booting: done");
+    ticker.print("booting: done");
     Ok(times)
 }
 
 /// The time from QEMU's start to the prompt.
 fn boot(machine: &Machine) -> Result<Duration, SessionError> {
     let mut session = Session::start(machine)?;
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     Ok(session.time_of_match())
 }
 

@@ -16,12 +16,12 @@ mod show;
 mod tests;
 
 use self::ranks::Ranks;
-pub use self::ranks::reach;
+pub use self::ranks::max_confidence;
 use crate::record::Clock;
-use crate::results::{Figure, Results, float};
+use crate::results::{Metric, Results, float};
 
 /// Minimum confidence for marking a difference.
-pub const SURE: f64 = 0.95;
+pub const CONFIDENCE: f64 = 0.95;
 
 /// The difference between two groups of numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,15 +49,15 @@ pub struct Row {
     /// Number of rounds in the old run and in the new one.
     pub rounds: (usize, usize),
     /// The maximum confidence for this number of rounds.
-    pub reach: f64,
+    pub max_confidence: f64,
     /// Probability that chance alone causes a mark.
     pub by_chance: f64,
 }
 
 impl Row {
     /// Whether the difference is significant.
-    pub fn is_sure(&self) -> bool {
-        self.judged().confidence >= SURE
+    pub fn is_significant(&self) -> bool {
+        self.judged().confidence >= CONFIDENCE
     }
 
     /// The difference that determines the mark.
@@ -81,37 +81,37 @@ pub struct Comparison {
     /// Metrics that only the new run has.
     pub added: Vec<String>,
     /// Differences between the environments of the two runs.
-    pub unlike: Vec<String>,
+    pub differences: Vec<String>,
 }
 
 /// Compares the runs, metric by metric.
 pub fn compare(old: &Results, new: &Results) -> Comparison {
-    let find = |results: &Results, figure: &Figure| {
+    let find = |results: &Results, metric: &Metric| {
         results
-            .figures
+            .metrics
             .iter()
-            .position(|other| other.key == figure.key)
+            .position(|other| other.key == metric.key)
     };
     let mut comparison = Comparison {
         rows: Vec::new(),
         gone: Vec::new(),
         added: Vec::new(),
-        unlike: unlike(old, new),
+        differences: differences(old, new),
     };
-    for figure in &new.figures {
-        match find(old, figure) {
+    for metric in &new.metrics {
+        match find(old, metric) {
             Some(at) => comparison
                 .rows
-                .push(row(old, &old.figures[at], new, figure)),
-            None => comparison.added.push(figure.key.describe()),
+                .push(row(old, &old.metrics[at], new, metric)),
+            None => comparison.added.push(metric.key.describe()),
         }
     }
-    let gone = old.figures.iter().filter(|it| find(new, it).is_none());
-    comparison.gone = gone.map(|figure| figure.key.describe()).collect();
+    let gone = old.metrics.iter().filter(|it| find(new, it).is_none());
+    comparison.gone = gone.map(|metric| metric.key.describe()).collect();
     comparison
 }
 
-fn unlike(old: &Results, new: &Results) -> Vec<String> {
+fn differences(old: &Results, new: &Results) -> Vec<String> {
     let (old, new) = (&old.host, &new.host);
     let pairs = [
         ("machine", &old.machine, &new.machine),
@@ -126,8 +126,8 @@ fn unlike(old: &Results, new: &Results) -> Vec<String> {
     ];
     // Older files lack the profile, and the fields added since then.
     let is_older = old.profile.is_empty();
-    let unlike = pairs.into_iter().filter(|(_, old, new)| old != new);
-    unlike
+    let differences = pairs.into_iter().filter(|(_, old, new)| old != new);
+    differences
         .map(|(what, old, new)| match old.as_str() {
             "" if is_older => format!("{what}: not recorded, now {new:?}"),
             old => format!("{what}: {old:?}, now {new:?}"),
@@ -135,9 +135,9 @@ fn unlike(old: &Results, new: &Results) -> Vec<String> {
         .collect()
 }
 
-fn row(old_results: &Results, old: &Figure, new_results: &Results, new: &Figure) -> Row {
-    let medians = |figure: &Figure| -> Vec<f64> {
-        figure.rounds.iter().map(|round| float(round.p50)).collect()
+fn row(old_results: &Results, old: &Metric, new_results: &Results, new: &Metric) -> Row {
+    let medians = |metric: &Metric| -> Vec<f64> {
+        metric.rounds.iter().map(|round| float(round.p50)).collect()
     };
     let (before, after) = (medians(old), medians(new));
     let is_exact = new.key.clock == Clock::Instructions;
@@ -148,14 +148,14 @@ fn row(old_results: &Results, old: &Figure, new_results: &Results, new: &Figure)
         confidence: if old.summary == new.summary { 0.0 } else { 1.0 },
     };
     let ratios = [(old_results, old), (new_results, new)]
-        .map(|(results, figure)| results.to_floor_by_round(figure));
+        .map(|(results, metric)| results.to_floor_by_round(metric));
     let to_floor = match ratios {
         [Some(before), Some(after)] if !is_exact => Some((before, after)),
         _ => None,
     };
     let raw = (before, after);
     let (first, second) = to_floor.as_ref().unwrap_or(&raw);
-    let by_chance = Ranks::of(first, second).rate(1.0 - SURE);
+    let by_chance = Ranks::of(first, second).rate(1.0 - CONFIDENCE);
     Row {
         label: new.key.describe(),
         clock: new.key.clock,
@@ -176,13 +176,13 @@ fn row(old_results: &Results, old: &Figure, new_results: &Results, new: &Figure)
         },
         more_is_better: new.more_is_better(),
         rounds: (old.rounds.len(), new.rounds.len()),
-        reach: reach(first.len(), second.len()),
+        max_confidence: max_confidence(first.len(), second.len()),
         by_chance,
     }
 }
 
 /// The values of a metric that differ.
-fn moved(old: &Figure, new: &Figure) -> Vec<String> {
+fn moved(old: &Metric, new: &Metric) -> Vec<String> {
     let names = ["min", "median", "p90", "p99", "p99.9", "max"];
     let values = old.summary.values().into_iter().zip(new.summary.values());
     let moved = names.into_iter().zip(values);

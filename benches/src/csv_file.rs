@@ -3,8 +3,8 @@
 #[cfg(test)]
 mod tests;
 
-use crate::peers::{Peer, PeerFigure};
-use crate::results::{Figure, Results};
+use crate::peers::{Peer, PeerMetric};
+use crate::results::{Metric, Results};
 
 const HEAD: [&str; 23] = [
     "kernel",
@@ -39,13 +39,13 @@ pub fn of(results: &Results) -> String {
     // Writing to memory cannot fail, and all rows are as long as the header.
     let fits = "memory takes every row";
     writer.write_record(HEAD).expect(fits);
-    for figure in &results.figures {
-        writer.write_record(own(figure)).expect(fits);
+    for metric in &results.metrics {
+        writer.write_record(own(metric)).expect(fits);
     }
     for peer in &results.peers {
-        for figure in peer.figures() {
+        for metric in peer.metrics() {
             writer
-                .write_record(others(results, peer, figure))
+                .write_record(others(results, peer, metric))
                 .expect(fits);
         }
     }
@@ -53,8 +53,8 @@ pub fn of(results: &Results) -> String {
     String::from_utf8(bytes).expect("fields are text")
 }
 
-fn own(figure: &Figure) -> Vec<String> {
-    let key = &figure.key;
+fn own(metric: &Metric) -> Vec<String> {
+    let key = &metric.key;
     let mut row = vec![
         "tocsin".to_owned(),
         key.clock.to_string(),
@@ -63,27 +63,27 @@ fn own(figure: &Figure) -> Vec<String> {
         key.variant.clone(),
         key.apic.clone(),
         key.cpus.to_string(),
-        figure.unit.clone(),
-        figure.samples.to_string(),
-        figure.below_zero.to_string(),
-        figure.rounds.len().to_string(),
-        figure.overhead.to_string(),
+        metric.unit.clone(),
+        metric.samples.to_string(),
+        metric.below_zero.to_string(),
+        metric.rounds.len().to_string(),
+        metric.overhead.to_string(),
     ];
     let text = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
-    row.extend(figure.told().map(text));
-    let (least, most) = figure.spread().unzip();
+    row.extend(metric.supported().map(text));
+    let (least, most) = metric.spread().unzip();
     row.extend([least, most].map(text));
     row.extend([String::new(), String::new(), String::new()]);
     row
 }
 
-/// A peer reports a mean, or a median with the tail of its distribution. A value that cannot be right
-/// has the reason in the last column.
-fn others(results: &Results, peer: &Peer, figure: &PeerFigure) -> Vec<String> {
-    let ours = figure.ours(results);
+/// A peer reports a mean, or a median with the tail of its distribution. A value that cannot be
+/// right has the reason in the last column.
+fn others(results: &Results, peer: &Peer, metric: &PeerMetric) -> Vec<String> {
+    let ours = metric.ours(results);
     let param = ours.map(|ours| ours.key.params());
-    let value = format!("{:.0}", figure.value);
-    let (median, mean) = match figure.statistic.as_str() {
+    let value = format!("{:.0}", metric.value);
+    let (median, mean) = match metric.statistic.as_str() {
         "mean" => (String::new(), value),
         _ => (value, String::new()),
     };
@@ -91,27 +91,27 @@ fn others(results: &Results, peer: &Peer, figure: &PeerFigure) -> Vec<String> {
     let tail = |value: Option<f64>| value.map_or_else(none, |value| format!("{value:.0}"));
     vec![
         peer.name.clone(),
-        figure.clock.to_string(),
-        figure.test.clone(),
+        metric.clock.to_string(),
+        metric.test.clone(),
         param.unwrap_or_default(),
         none(),
         none(),
-        figure.cpus.to_string(),
-        figure.unit.clone(),
+        metric.cpus.to_string(),
+        metric.unit.clone(),
         none(),
         none(),
-        figure.rounds.len().to_string(),
+        metric.rounds.len().to_string(),
         none(),
         none(),
         median,
         none(),
-        tail(figure.p99),
+        tail(metric.p99),
         none(),
-        tail(figure.max),
+        tail(metric.max),
         none(),
         none(),
         mean,
-        figure.beside.clone(),
-        figure.doubt.clone().unwrap_or_default(),
+        metric.beside.clone(),
+        metric.rejected.clone().unwrap_or_default(),
     ]
 }

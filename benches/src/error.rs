@@ -19,7 +19,7 @@ pub enum BenchError {
     },
     #[error("{}: {why}", .path.display())]
     Content { path: PathBuf, why: String },
-    #[error("the kernel took {0:?} to start its CPUs, which is no duration")]
+    #[error("bring-up time: {0:?} is not a duration")]
     Duration(String),
     #[error("`memory` shows {0:?} where the frames in use or a CPU's stacks should be")]
     Memory(String),
@@ -31,10 +31,10 @@ pub enum BenchError {
     },
     #[error("{machine}: {why}")]
     Machine { machine: String, why: Box<Self> },
-    #[error("no machine measured to its end; nothing was written")]
+    #[error("no machine completed its measurements (nothing was written)")]
     Nothing,
     #[error(
-        "{setting}: no figure's name begins with {name:?}; give a group, or how a figure's name begins:\n{known}"
+        "{setting}: {name:?}: unknown metric (give a group, or a prefix of a metric's name):\n{known}"
     )]
     Name {
         setting: String,
@@ -43,9 +43,9 @@ pub enum BenchError {
         known: String,
     },
     #[error(
-        "none of the figures that were asked for can be measured on these machines; nothing was written{0}"
+        "none of the selected metrics can be measured on these machines (nothing was written){0}"
     )]
-    Figureless(
+    NoMetrics(
         /// What was skipped, and why.
         String,
     ),

@@ -1,7 +1,7 @@
 //! Records in the kernel's format, for tests: of two rounds in cycles and one in instructions.
 
 use crate::host::Host;
-use crate::peers::{Peer, PeerFigure};
+use crate::peers::{Peer, PeerMetric};
 use crate::record::{Boot, Clock};
 use crate::results::Results;
 
@@ -34,7 +34,7 @@ pub fn results() -> Results {
 
 /// Two other kernels with a test each, and one that was skipped.
 pub fn peers() -> Vec<Peer> {
-    let figure = |test: &str, statistic: &str, value| PeerFigure {
+    let metric = |test: &str, statistic: &str, value| PeerMetric {
         test: test.to_owned(),
         clock: Clock::Cycles,
         cpus: 4,
@@ -47,26 +47,26 @@ pub fn peers() -> Vec<Peer> {
         rounds: vec![value],
         p99: None,
         max: None,
-        doubt: None,
+        rejected: None,
         other_load: false,
     };
-    let present = |name: &str, figure| Peer {
+    let present = |name: &str, metric| Peer {
         name: name.to_owned(),
         version: "v1".to_owned(),
         absent: None,
-        figures: vec![figure],
+        metrics: vec![metric],
     };
     vec![
         present(
             "kvm-unit-tests",
-            figure("x2apic_self_ipi_sti_nop", "mean", 8000.0),
+            metric("x2apic_self_ipi_sti_nop", "mean", 8000.0),
         ),
-        present("Linux", figure("irq_work", "median", 9000.0)),
+        present("Linux", metric("irq_work", "median", 9000.0)),
         Peer {
             name: "Absent".to_owned(),
             version: String::new(),
             absent: Some("not measured: ANOTHER=... names one".to_owned()),
-            figures: Vec::new(),
+            metrics: Vec::new(),
         },
     ]
 }

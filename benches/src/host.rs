@@ -79,11 +79,11 @@ impl Host {
 /// The first line of a program's output, or a note that there is none.
 fn says(program: impl AsRef<Path>, arguments: &[&str]) -> String {
     let program = program.as_ref();
-    let said = Command::new(program)
+    let output = Command::new(program)
         .args(arguments)
         .current_dir(workspace())
         .output();
-    let text = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let line = text.unwrap_or_default().lines().next().map(str::to_owned);
     line.unwrap_or_else(|| format!("unknown: {} does not tell", program.display()))
 }

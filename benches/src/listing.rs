@@ -17,7 +17,6 @@ use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind};
 use serde::{Deserialize, Serialize};
 use tocsin_tools::{Outcome, Session, workspace};
 
-use crate::aims;
 use crate::error::BenchError;
 use crate::host;
 use crate::plan;
@@ -25,6 +24,7 @@ use crate::record::{Clock, label};
 use crate::results::{Key, Results};
 use crate::run::{Ticker, records};
 use crate::settings::Settings;
+use crate::targets;
 use trace::Trace;
 
 /// Parts of the kernel that wait for a long time, or are large, and are not on an interrupt path:
@@ -121,13 +121,13 @@ pub fn of_missed(results: &Results, settings: &Settings, ticker: &Ticker) -> Vec
     let mut listings: Vec<Listing> = Vec::new();
     for key in wanted(results) {
         let what = label(&key.name, &key.variant, &key.param);
-        ticker.tell(&format!("listing the instructions of {what}"));
+        ticker.status(&format!("listing the instructions of {what}"));
         match listing(&key, settings) {
             Ok(listing) => {
-                ticker.leave(&format!("instructions of {what} listed"));
+                ticker.print(&format!("instructions of {what} listed"));
                 listings.push(listing);
             }
-            Err(e) => ticker.leave(&format!("no listing of {what}: {e}")),
+            Err(e) => ticker.print(&format!("no listing of {what}: {e}")),
         }
     }
     listings
@@ -136,19 +136,19 @@ pub fn of_missed(results: &Results, settings: &Settings, ticker: &Ticker) -> Vec
 /// The metrics of missed targets, each name once: on the machine with the fewest CPUs.
 fn wanted(results: &Results) -> Vec<Key> {
     let mut wanted: Vec<Key> = Vec::new();
-    for aim in aims::of(results) {
+    for target in targets::of(results) {
         // Under contention the path is the same as the interrupt's, and the sections are long.
-        if aim.is_reached() || aim.figure.variant != "tocsin" {
+        if target.is_met() || target.metric.variant != "tocsin" {
             continue;
         }
         let key = Key {
             clock: Clock::Instructions,
-            ..aim.figure
+            ..target.metric
         };
         let is_counted = results
-            .figures
+            .metrics
             .iter()
-            .any(|figure| figure.key == key && figure.unit == Clock::Instructions.to_string());
+            .any(|metric| metric.key == key && metric.unit == Clock::Instructions.to_string());
         if !is_counted {
             continue;
         }
@@ -167,18 +167,18 @@ fn listing(key: &Key, settings: &Settings) -> Result<Listing, BenchError> {
     let ranges = functions.logged();
     let machine = plan::traced(settings, key).args(["-dfilter", &ranges]);
     let mut session = Session::start(&machine)?;
-    session.expect_exit(Outcome::Kernel(0), settings.patience)?;
+    session.expect_exit(Outcome::Kernel(0), settings.timeout)?;
     let boot = records(&session)?;
-    let of_figure = |figure: &&crate::record::Figure| {
-        (&figure.name, &figure.variant, &figure.param) == (&key.name, &key.variant, &key.param)
+    let of_metric = |metric: &&crate::record::Metric| {
+        (&metric.name, &metric.variant, &metric.param) == (&key.name, &key.variant, &key.param)
     };
     let trouble = |why: &str| BenchError::Listing(why.to_owned());
-    let figure = boot.figures.iter().find(of_figure);
-    let figure = figure.ok_or_else(|| trouble("it was not measured again"))?;
+    let metric = boot.metrics.iter().find(of_metric);
+    let metric = metric.ok_or_else(|| trouble("it was not measured again"))?;
     let log = session.log_path();
     let file = File::open(log).map_err(BenchError::file("read", log))?;
     let trace = Trace::read(BufReader::new(file)).map_err(BenchError::file("read", log))?;
-    let length = figure.summary.p50 + figure.overhead;
+    let length = metric.summary.p50 + metric.overhead;
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     let enters = |window: &[(u32, u64)]| {
         let mut names = window.iter().map(|&(_, address)| functions.at(address));
@@ -202,7 +202,7 @@ fn listing(key: &Key, settings: &Settings) -> Result<Listing, BenchError> {
     Ok(Listing {
         key: key.clone(),
         instructions: lines.len(),
-        overhead: figure.overhead,
+        overhead: metric.overhead,
         stages: stages(&lines),
         lines: if lines.len() > LISTED {
             Vec::new()

@@ -6,7 +6,6 @@
     reason = "writing to a string cannot fail, and this says so without an answer for it"
 )]
 
-mod aims;
 mod boot;
 mod columns;
 mod compare;
@@ -14,7 +13,6 @@ mod csv_file;
 mod error;
 #[cfg(test)]
 mod fixtures;
-mod gate;
 mod host;
 mod listing;
 mod names;
@@ -23,11 +21,13 @@ mod peers;
 mod plan;
 mod plot;
 mod record;
+mod regression;
 mod report;
 mod results;
 mod run;
 mod settings;
 mod table;
+mod targets;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,11 +36,11 @@ use clap::{Parser, Subcommand};
 use tocsin_tools::settings::{BootWay, MachineArgs};
 
 use error::BenchError;
-use gate::Counted;
 use host::Host;
 use output::Folder;
-use peers::Contender;
+use peers::InstalledPeer;
 use record::{Boot, Clock, Skip};
+use regression::Counted;
 use results::Results;
 use run::{Runner, Ticker};
 use settings::{Args, Settings};
@@ -57,7 +57,7 @@ enum Command {
     /// Run the suite and write the report
     Suite(Args),
     /// Count instructions, and fail where they are more than was accepted
-    Gate {
+    Check {
         #[command(flatten)]
         counted: Counted,
         /// Compare these results instead of measuring
@@ -92,7 +92,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(e) => {
-            tocsin_tools::complain!("tocsin-benches: {e}");
+            tocsin_tools::errln!("tocsin-benches: {e}");
             ExitCode::FAILURE
         }
     }
@@ -103,7 +103,7 @@ fn run(command: &Command) -> Result<bool, BenchError> {
     match command {
         Command::Suite(args) => suite(&args.check()?, false),
         Command::Peers(args) => suite(&args.check()?, true),
-        Command::Gate { counted, results } => counted.gate(results.as_deref()),
+        Command::Check { counted, results } => counted.check(results.as_deref()),
         Command::Accept { counted } => counted.accept(),
         Command::Boot { runs, machine } => {
             let machine = machine.machine(BootWay::Direct)?;
@@ -115,7 +115,7 @@ fn run(command: &Command) -> Result<bool, BenchError> {
             let results = Results::load(results)?;
             let folder = Folder::prepare(into)?;
             folder.write("report.html", &report::of(&results)?)?;
-            tocsin_tools::say!("{folder}/report.html written");
+            tocsin_tools::outln!("{folder}/report.html written");
             Ok(true)
         }
     }
@@ -128,22 +128,22 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     let folder = Folder::prepare(&settings.into)?;
     let ticker = Ticker::new();
     if let Some(warning) = old.as_ref().and_then(|old| too_few(old, settings)) {
-        ticker.leave(&warning);
+        ticker.print(&warning);
     }
     let host = Host::now(&plan::bare(settings, Clock::Cycles).1, &settings.append);
-    let (mut contenders, mut others) = if with_peers {
+    let (mut installed, mut others) = if with_peers {
         peers::find()?
     } else {
         <_>::default()
     };
     for peer in &others {
         let why = peer.absent.as_deref().unwrap_or_default();
-        ticker.leave(&format!("{}: {why}", peer.name));
+        ticker.print(&format!("{}: {why}", peer.name));
     }
     let mut boots: Vec<Boot> = Vec::new();
     let mut failures: Vec<Skip> = Vec::new();
     for &clock in &settings.clocks {
-        let legs = plan::suite(settings, clock);
+        let planned = plan::suite(settings, clock);
         let rounds = if clock == Clock::Cycles {
             settings.rounds
         } else {
@@ -152,12 +152,12 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
         for round in 1..=rounds {
             let runner = Runner {
                 ticker: &ticker,
-                patience: settings.patience,
+                timeout: settings.timeout,
                 shows: round == 1,
             };
             let booted = match clock {
-                Clock::Cycles => run::in_turn(&legs, (round, rounds), runner),
-                Clock::Instructions => run::at_once(&legs, runner),
+                Clock::Cycles => run::in_turn(&planned, (round, rounds), runner),
+                Clock::Instructions => run::at_once(&planned, runner),
             };
             for (label, boot) in booted {
                 match boot {
@@ -169,7 +169,7 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
             if boots.is_empty() {
                 return Err(BenchError::Nothing);
             }
-            for contender in &mut contenders {
+            for contender in &mut installed {
                 contender.round(settings, clock, round == 1, &ticker);
             }
         }
@@ -178,7 +178,7 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     let mut results = Results::new(host, &boots);
     let is_whole = failures.is_empty();
     results.skips.extend(failures);
-    others.extend(contenders.into_iter().map(Contender::into_peer));
+    others.extend(installed.into_iter().map(InstalledPeer::into_peer));
     results.peers = others;
     // This is host time, as are cycles.
     let in_cycles = settings.clocks.contains(&Clock::Cycles);
@@ -189,12 +189,12 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     // The measurements are kept even if the listings fail.
     save(&results, &folder)?;
     results.listings = listing::of_missed(&results, settings, &ticker);
-    ticker.tell("");
+    ticker.status("");
     show(&results, &settings.clocks);
     save(&results, &folder)?;
-    tocsin_tools::say!("{folder}/report.html, results.json and results.csv written");
+    tocsin_tools::outln!("{folder}/report.html, results.json and results.csv written");
     if let Some(mut old) = old {
-        old.figures.retain(|it| plan::covers(settings, &it.key));
+        old.metrics.retain(|it| plan::covers(settings, &it.key));
         tocsin_tools::output::write(format_args!(
             "\n{}",
             compare::compare(&old, &results).show()
@@ -207,25 +207,25 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
 
 /// The note that so few rounds cannot mark any difference in cycles.
 fn too_few(old: &Results, settings: &Settings) -> Option<String> {
-    let in_cycles = old.figures.iter();
+    let in_cycles = old.metrics.iter();
     let in_cycles =
         in_cycles.filter(|it| plan::covers(settings, &it.key) && it.key.clock == Clock::Cycles);
-    let before = in_cycles.map(|figure| figure.rounds.len()).max()?;
-    let reach = compare::reach(before, settings.rounds as usize);
-    (reach < compare::SURE).then(|| {
+    let before = in_cycles.map(|metric| metric.rounds.len()).max()?;
+    let max_confidence = compare::max_confidence(before, settings.rounds as usize);
+    (max_confidence < compare::CONFIDENCE).then(|| {
         format!(
-            "COMPARE: {before} rounds against {} reach {:.0} % at most, and {:.0} % marks a difference: 4 or more \
-             in both sittings do",
+            "COMPARE: {before} rounds against {} allow a confidence of {:.0} % at most, and {:.0} % is needed (measure 4 \
+             rounds or more in both runs)",
             settings.rounds,
-            (reach * 100.0).floor(),
-            compare::SURE * 100.0
+            (max_confidence * 100.0).floor(),
+            compare::CONFIDENCE * 100.0
         )
     })
 }
 
 /// A machine that did not complete its measurements: the metrics of the others are kept.
 fn failure(label: String, why: &BenchError, ticker: &Ticker) -> Skip {
-    ticker.leave(&format!("{label}: FAILED {why}"));
+    ticker.print(&format!("{label}: FAILED {why}"));
     let why = why
         .to_string()
         .lines()
@@ -237,18 +237,18 @@ fn failure(label: String, why: &BenchError, ticker: &Ticker) -> Skip {
 
 fn show(results: &Results, clocks: &[Clock]) {
     for &clock in clocks {
-        tocsin_tools::output::write(table::figures(results, clock));
+        tocsin_tools::output::write(table::metrics(results, clock));
     }
     tocsin_tools::output::write(format_args!(
         "{}{}",
         table::skips(results),
         table::peers(results)
     ));
-    tocsin_tools::output::write(table::aims(results));
+    tocsin_tools::output::write(table::targets(results));
     if let Some(boot) = &results.boot {
         tocsin_tools::output::write(format_args!("\n{}", boot.show()));
     }
-    tocsin_tools::say!();
+    tocsin_tools::outln!();
 }
 
 fn save(results: &Results, folder: &Folder) -> Result<(), BenchError> {

@@ -5,39 +5,39 @@
 #[cfg(test)]
 mod tests;
 
-use tocsin_tools::figures::GROUPS;
+use tocsin_tools::metrics::GROUPS;
 use tocsin_tools::settings::BadSetting;
 
 use crate::error::BenchError;
 
 /// Whether `name` selects this metric of this group: it is the group's name, or a prefix of the
 /// metric's.
-fn asks(name: &str, group: &str, figure: &str) -> bool {
-    group == name || figure.starts_with(name)
+fn asks(name: &str, group: &str, metric: &str) -> bool {
+    group == name || metric.starts_with(name)
 }
 
 /// The group that measures a metric.
-fn group_of(figure: &str) -> &str {
-    let known = GROUPS.iter().find(|(_, figures)| figures.contains(&figure));
-    let prefix = || figure.split('.').next().unwrap_or_default();
+fn group_of(metric: &str) -> &str {
+    let known = GROUPS.iter().find(|(_, metrics)| metrics.contains(&metric));
+    let prefix = || metric.split('.').next().unwrap_or_default();
     known.map_or_else(prefix, |&(group, _)| group)
 }
 
 /// Whether one of `names` selects a metric, or `names` is empty.
-pub fn is_asked(figure: &str, names: &[String]) -> bool {
+pub fn is_selected(metric: &str, names: &[String]) -> bool {
     names.is_empty()
         || names
             .iter()
-            .any(|name| asks(name, group_of(figure), figure))
+            .any(|name| asks(name, group_of(metric), metric))
 }
 
 /// The groups that measure the metrics selected by `names`, each once, in the order of the names.
 pub fn groups(names: &[String]) -> Vec<String> {
     let mut groups: Vec<String> = Vec::new();
     for name in names {
-        for &(group, figures) in GROUPS {
-            let is_asked = figures.iter().any(|figure| asks(name, group, figure));
-            if is_asked && !groups.iter().any(|known| known == group) {
+        for &(group, metrics) in GROUPS {
+            let is_selected = metrics.iter().any(|metric| asks(name, group, metric));
+            if is_selected && !groups.iter().any(|known| known == group) {
                 groups.push(group.to_owned());
             }
         }
@@ -55,10 +55,8 @@ pub fn parse(variable: &'static str, value: &str) -> Result<Vec<String>, BenchEr
     let names = value.split([',', ' ']).filter(|name| !name.is_empty());
     let names: Vec<_> = names.map(str::to_owned).collect();
     if !names.iter().all(|name| name.chars().all(plain)) {
-        let accepted = "give groups or beginnings of figures' names, as self_ipi or ipi,call.wait";
-        return Err(
-            BadSetting::new(variable, value, "that is no name of a figure", accepted).into(),
-        );
+        let accepted = "give groups or prefixes of metrics, such as self_ipi or ipi,call.wait";
+        return Err(BadSetting::new(variable, value, "no metric has such a name", accepted).into());
     }
     match names
         .iter()
@@ -77,6 +75,6 @@ pub fn parse(variable: &'static str, value: &str) -> Result<Vec<String>, BenchEr
 fn known() -> String {
     let lines = GROUPS
         .iter()
-        .map(|(group, figures)| format!("  {group:<12}{}", figures.join(" ")));
+        .map(|(group, metrics)| format!("  {group:<12}{}", metrics.join(" ")));
     lines.collect::<Vec<_>>().join("\n")
 }

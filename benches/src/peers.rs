@@ -23,7 +23,7 @@ use tocsin_tools::{Machine, Session};
 use crate::error::BenchError;
 use crate::plan;
 use crate::record::Clock;
-use crate::results::{Figure, Results, float, lesser_median};
+use crate::results::{Metric, Results, float, lesser_median};
 use crate::run::Ticker;
 use crate::settings::Settings;
 
@@ -32,7 +32,7 @@ pub use value::Measured;
 
 /// A peer prints nothing while it measures: its time limit is this multiple of the silence limit
 /// for this kernel's machines.
-const PATIENCE: u32 = 4;
+const TIMEOUT_FACTOR: u32 = 4;
 
 /// The description of a peer's test and its counterpart.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +54,7 @@ pub struct Meaning {
 
 /// A peer's test over all rounds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PeerFigure {
+pub struct PeerMetric {
     pub test: String,
     pub clock: Clock,
     /// Number of CPUs of the machine.
@@ -76,18 +76,18 @@ pub struct PeerFigure {
     #[serde(default)]
     pub max: Option<f64>,
     /// The reason why the value cannot be right and is not compared.
-    #[serde(default)]
-    pub doubt: Option<String>,
+    #[serde(default, alias = "doubt")]
+    pub rejected: Option<String>,
     /// Whether the peer was measured under a load of its own, so that a ratio would compare loads.
     #[serde(default)]
     pub other_load: bool,
 }
 
-impl PeerFigure {
+impl PeerMetric {
     /// The closest metric of this kernel.
-    pub fn ours<'r>(&self, results: &'r Results) -> Option<&'r Figure> {
-        results.figures.iter().find(|figure| {
-            let key = &figure.key;
+    pub fn ours<'r>(&self, results: &'r Results) -> Option<&'r Metric> {
+        results.metrics.iter().find(|metric| {
+            let key = &metric.key;
             (key.clock, key.cpus, key.apic.as_str()) == (self.clock, self.cpus, "x2apic")
                 && (key.name == self.beside && key.variant == "tocsin")
                 && self.param.as_ref().is_none_or(|(name, value)| {
@@ -101,15 +101,15 @@ impl PeerFigure {
     /// This kernel's value as a fraction of the peer's; `None` if either is missing, rejected, or
     /// measured under another load.
     pub fn ratio(&self, results: &Results) -> Option<f64> {
-        let is_comparable = self.doubt.is_none() && !self.other_load;
+        let is_comparable = self.rejected.is_none() && !self.other_load;
         let ours = self.ours(results).filter(|_| is_comparable)?;
         Some(float(ours.summary.p50) / self.value)
     }
 
     /// Why there is no ratio of two values that were measured: in a word, and the reason.
     pub fn no_ratio(&self) -> Option<(&'static str, String)> {
-        let doubt = self.doubt.as_ref();
-        let rejected = doubt.map(|why| ("rejected", format!("rejected: {why}")));
+        let reason = self.rejected.as_ref();
+        let rejected = reason.map(|why| ("rejected", format!("rejected: {why}")));
         let other_load = || ("other load", "other load".to_owned());
         rejected.or_else(|| self.other_load.then(other_load))
     }
@@ -122,7 +122,7 @@ pub struct Peer {
     pub version: String,
     /// The reason why it was skipped.
     pub absent: Option<String>,
-    pub figures: Vec<PeerFigure>,
+    pub metrics: Vec<PeerMetric>,
 }
 
 impl Peer {
@@ -132,8 +132,8 @@ impl Peer {
     }
 
     /// Its measurements; empty if it was skipped.
-    pub fn figures(&self) -> impl Iterator<Item = &PeerFigure> {
-        self.figures.iter()
+    pub fn metrics(&self) -> impl Iterator<Item = &PeerMetric> {
+        self.metrics.iter()
     }
 }
 
@@ -157,7 +157,7 @@ pub trait Runs {
 }
 
 /// A peer that takes part in a run.
-pub struct Contender {
+pub struct InstalledPeer {
     runs: Box<dyn Runs>,
     version: String,
     /// With the number of CPUs of the machine.
@@ -167,7 +167,7 @@ pub struct Contender {
 }
 
 /// The available peers, and the unavailable ones.
-pub fn find() -> Result<(Vec<Contender>, Vec<Peer>), BenchError> {
+pub fn find() -> Result<(Vec<InstalledPeer>, Vec<Peer>), BenchError> {
     let (mut present, mut absent) = (Vec::new(), Vec::new());
     let kvm_unit_tests = kvm_unit_tests::find()?.map(|runs| vec![runs]);
     let found = [
@@ -176,7 +176,7 @@ pub fn find() -> Result<(Vec<Contender>, Vec<Peer>), BenchError> {
     ];
     for (name, peers) in found {
         match peers {
-            Ok(peers) => present.extend(peers.into_iter().map(|runs| Contender {
+            Ok(peers) => present.extend(peers.into_iter().map(|runs| InstalledPeer {
                 runs,
                 version: String::new(),
                 rounds: Vec::new(),
@@ -186,14 +186,14 @@ pub fn find() -> Result<(Vec<Contender>, Vec<Peer>), BenchError> {
                 name: name.to_owned(),
                 version: String::new(),
                 absent: Some(why),
-                figures: Vec::new(),
+                metrics: Vec::new(),
             }),
         }
     }
     Ok((present, absent))
 }
 
-impl Contender {
+impl InstalledPeer {
     /// Boots it once on each of its machines. An error is recorded, and the peer is skipped from
     /// then on.
     pub fn round(&mut self, settings: &Settings, clock: Clock, first: bool, ticker: &Ticker) {
@@ -209,12 +209,12 @@ impl Contender {
                 return;
             }
             let what = format!("{name} in {clock}, {}", machine.describe());
-            ticker.tell(&what);
-            if let Err(why) = self.boot(&machine, cpus, clock, settings.patience * PATIENCE) {
-                ticker.leave(&format!("{name} is left out: {why}"));
+            ticker.status(&what);
+            if let Err(why) = self.boot(&machine, cpus, clock, settings.timeout * TIMEOUT_FACTOR) {
+                ticker.print(&format!("{name} is left out: {why}"));
                 self.trouble = Some(why.lines().next().unwrap_or_default().to_owned());
             } else {
-                ticker.leave(&format!("{what}: done"));
+                ticker.print(&format!("{what}: done"));
             }
         }
     }
@@ -224,10 +224,10 @@ impl Contender {
         machine: &Machine,
         cpus: u64,
         clock: Clock,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<(), String> {
         let mut session = Session::start(machine).map_err(|e| e.to_string())?;
-        let outcome = session.wait_exit(patience).map_err(|e| e.to_string())?;
+        let outcome = session.wait_exit(timeout).map_err(|e| e.to_string())?;
         let text = session.transcript().text_from(0);
         let measured = self.runs.read(&text).map_err(|why| {
             let tail = session.transcript().tail(20);
@@ -242,7 +242,7 @@ impl Contender {
 
     /// Merges all rounds.
     pub fn into_peer(self) -> Peer {
-        let mut figures = Vec::new();
+        let mut metrics = Vec::new();
         let machines: BTreeSet<_> = self.rounds.iter().map(|round| (round.0, round.1)).collect();
         for (clock, cpus) in machines {
             for meaning in self.runs.meanings() {
@@ -250,21 +250,21 @@ impl Contender {
                     (*of, *on, measured.test.as_str()) == (clock, cpus, meaning.test)
                 });
                 let rounds: Vec<_> = rounds.map(|(_, _, measured)| measured).collect();
-                figures.extend(figure(&meaning, clock, cpus, &rounds));
+                metrics.extend(metric(&meaning, clock, cpus, &rounds));
             }
         }
         Peer {
             name: self.runs.name().to_owned(),
             version: self.version,
             absent: self.trouble,
-            figures,
+            metrics,
         }
     }
 }
 
 /// Merges the rounds of a test; `None` if there are none. One implausible round is enough to reject
 /// the value.
-fn figure(meaning: &Meaning, clock: Clock, cpus: u64, rounds: &[&Measured]) -> Option<PeerFigure> {
+fn metric(meaning: &Meaning, clock: Clock, cpus: u64, rounds: &[&Measured]) -> Option<PeerMetric> {
     let values: Vec<_> = rounds.iter().map(|round| round.value).collect();
     let value = lesser_median(values.clone(), f64::total_cmp)?;
     let case = Case {
@@ -277,7 +277,7 @@ fn figure(meaning: &Meaning, clock: Clock, cpus: u64, rounds: &[&Measured]) -> O
     let param = meaning
         .param
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Some(PeerFigure {
+    Some(PeerMetric {
         test: meaning.test.to_owned(),
         clock,
         cpus,
@@ -292,7 +292,7 @@ fn figure(meaning: &Meaning, clock: Clock, cpus: u64, rounds: &[&Measured]) -> O
         rounds: values,
         p99: lesser_median(p99, f64::total_cmp),
         max: spreads().map(|spread| spread.max).reduce(f64::max),
-        doubt: rounds.iter().find_map(|round| round.doubt(case)),
+        rejected: rounds.iter().find_map(|round| round.rejection(case)),
         other_load: !meaning.steady,
     })
 }

@@ -10,7 +10,7 @@ use tocsin_tools::Machine;
 use tocsin_tools::settings::{Memory, Smp};
 
 use crate::error::BenchError;
-use crate::names::{groups, is_asked};
+use crate::names::{groups, is_selected};
 use crate::record::{Boot, Clock};
 use crate::results::Key;
 use crate::settings::{Settings, USUAL_CPUS};
@@ -48,7 +48,7 @@ const CLOCK: &str = "base=2020-01-01,clock=vm";
 
 /// A machine, and its benchmarks.
 #[derive(Debug, Clone)]
-pub struct Leg {
+pub struct PlannedRun {
     /// A display name: `4 CPUs, xapic`.
     pub label: String,
     pub machine: Machine,
@@ -59,35 +59,35 @@ pub struct Leg {
 }
 
 /// The machines that `make bench` boots in one round with this clock.
-pub fn suite(settings: &Settings, clock: Clock) -> Vec<Leg> {
+pub fn suite(settings: &Settings, clock: Clock) -> Vec<PlannedRun> {
     let usual = number(USUAL_CPUS);
     let chosen = settings.smp.clone().unwrap_or(usual);
-    let asked = groups(&settings.only);
-    let mut legs = vec![leg(settings, clock, &chosen, &asked)];
-    let only = |some: &[&str]| narrowed(some, &asked);
+    let selected = groups(&settings.only);
+    let mut runs = vec![run(settings, clock, &chosen, &selected)];
+    let only = |some: &[&str]| narrowed(some, &selected);
     if !settings.append.contains("apic=") {
         let names = only(BY_APIC);
-        legs.extend(names.map(|names| in_xapic(leg(settings, clock, &chosen, &names))));
+        runs.extend(names.map(|names| in_xapic(run(settings, clock, &chosen, &names))));
     }
     if settings.smp.is_none() {
         for cpus in MANY {
             let names = only(BY_CPUS);
-            legs.extend(names.map(|names| {
-                let mut leg = leg(settings, clock, &number(cpus), &names);
-                leg.once = is_crowded(cpus);
-                leg
+            runs.extend(names.map(|names| {
+                let mut run = run(settings, clock, &number(cpus), &names);
+                run.once = is_crowded(cpus);
+                run
             }));
         }
         for cpus in COUNTS {
             let names = only(ONCE);
-            legs.extend(names.map(|names| {
-                let mut leg = leg(settings, clock, &number(cpus), &names);
-                leg.machine = with_cpus(&leg.machine, cpus);
-                leg
+            runs.extend(names.map(|names| {
+                let mut run = run(settings, clock, &number(cpus), &names);
+                run.machine = with_cpus(&run.machine, cpus);
+                run
             }));
         }
     }
-    legs
+    runs
 }
 
 /// The first of these machines, with an empty command line: for other kernels.
@@ -103,8 +103,8 @@ pub fn bare(settings: &Settings, clock: Clock) -> (u64, Machine) {
 /// Like [`bare`], for bringing CPUs online: some of this kernel's numbers of CPUs; all of them in
 /// the `first` round.
 pub fn bare_counts(settings: &Settings, clock: Clock, first: bool) -> Vec<(u64, Machine)> {
-    let is_asked = narrowed(ONCE, &groups(&settings.only)).is_some();
-    if !is_asked || settings.smp.is_some() || clock != Clock::Cycles {
+    let is_selected = narrowed(ONCE, &groups(&settings.only)).is_some();
+    if !is_selected || settings.smp.is_some() || clock != Clock::Cycles {
         return Vec::new();
     }
     let machine = |cpus| settings.machine.clone().smp(number(cpus));
@@ -143,12 +143,12 @@ pub fn traced(settings: &Settings, key: &Key) -> Machine {
         vec![FEWEST_SAMPLES.to_owned()],
     ]
     .concat();
-    let mut leg = leg(settings, Clock::Instructions, &smp, &names);
+    let mut run = run(settings, Clock::Instructions, &smp, &names);
     if key.apic == "xapic" {
-        leg = in_xapic(leg);
+        run = in_xapic(run);
     }
     let logged = ["in_asm", "exec", "nochain"];
-    let machine = leg.machine.single_instructions();
+    let machine = run.machine.single_instructions();
     logged.into_iter().fold(machine, Machine::log)
 }
 
@@ -164,7 +164,7 @@ pub fn by_clock(machine: Machine, clock: Clock) -> Machine {
 pub fn covers(settings: &Settings, key: &Key) -> bool {
     let cpus = settings.smp.as_ref().and_then(Smp::cpus);
     settings.clocks.contains(&key.clock)
-        && is_asked(&key.name, &settings.only)
+        && is_selected(&key.name, &settings.only)
         && cpus.is_none_or(|cpus| u64::from(cpus) == key.cpus)
 }
 
@@ -175,9 +175,10 @@ pub fn covers(settings: &Settings, key: &Key) -> bool {
 /// No metric is left.
 pub fn narrow(boots: &mut [Boot], names: &[String]) -> Result<(), BenchError> {
     for boot in &mut *boots {
-        boot.figures.retain(|figure| is_asked(&figure.name, names));
+        boot.metrics
+            .retain(|metric| is_selected(&metric.name, names));
     }
-    if boots.iter().any(|boot| !boot.figures.is_empty()) {
+    if boots.iter().any(|boot| !boot.metrics.is_empty()) {
         return Ok(());
     }
     let skips = boots.iter().flat_map(|boot| &boot.skips);
@@ -186,26 +187,26 @@ pub fn narrow(boots: &mut [Boot], names: &[String]) -> Result<(), BenchError> {
         .collect();
     skips.sort();
     skips.dedup();
-    Err(BenchError::Figureless(skips.concat()))
+    Err(BenchError::NoMetrics(skips.concat()))
 }
 
 /// Which of `some` groups are requested, all if none is named; `None` if none of them is.
-fn narrowed(some: &[&str], asked: &[String]) -> Option<Vec<String>> {
+fn narrowed(some: &[&str], selected: &[String]) -> Option<Vec<String>> {
     let wanted = some
         .iter()
-        .filter(|&&own| asked.is_empty() || asked.iter().any(|name| name == own));
+        .filter(|&&own| selected.is_empty() || selected.iter().any(|name| name == own));
     let names: Vec<_> = wanted.map(|&name| name.to_owned()).collect();
     (!names.is_empty()).then_some(names)
 }
 
 /// The same with CPUs that lack x2APIC mode.
-fn in_xapic(mut leg: Leg) -> Leg {
-    leg.label = leg.label.replacen(':', ", xAPIC:", 1);
-    leg.machine = leg.machine.without_feature(X2APIC);
-    leg
+fn in_xapic(mut run: PlannedRun) -> PlannedRun {
+    run.label = run.label.replacen(':', ", xAPIC:", 1);
+    run.machine = run.machine.without_feature(X2APIC);
+    run
 }
 
-fn leg(settings: &Settings, clock: Clock, smp: &Smp, names: &[String]) -> Leg {
+fn run(settings: &Settings, clock: Clock, smp: &Smp, names: &[String]) -> PlannedRun {
     let argument = match clock {
         Clock::Cycles => "",
         Clock::Instructions => " clock=instructions",
@@ -217,7 +218,7 @@ fn leg(settings: &Settings, clock: Clock, smp: &Smp, names: &[String]) -> Leg {
     let machine = machine.append(append.trim_end()).args(MESSENGER);
     let machine = by_clock(machine, clock);
     let what = if list.is_empty() { "all" } else { &list };
-    Leg {
+    PlannedRun {
         label: format!("{}: {what}", smp.describe()),
         machine,
         clock,

@@ -57,7 +57,7 @@ pub type Param = BTreeMap<String, Value>;
 pub enum Record {
     Run(Run),
     Progress(Progress),
-    Figure(Figure),
+    Metric(Metric),
     Cause(Cause),
     Skip(Skip),
     End(End),
@@ -110,14 +110,14 @@ impl Summary {
 
     /// The percentiles that this number of samples supports: with fewer than a hundred samples, the
     /// 99th percentile equals the maximum, unless all are equal.
-    pub fn told(&self, samples: u64) -> [Option<u64>; 6] {
+    pub fn supported(&self, samples: u64) -> [Option<u64>; 6] {
         let are_alike = samples > 1 && self.min == self.max;
         let values = self.values().into_iter().zip(NEEDED);
-        let mut told = [None; 6];
-        for (told, (value, needed)) in told.iter_mut().zip(values) {
-            *told = (are_alike || samples >= needed).then_some(value);
+        let mut supported = [None; 6];
+        for (supported, (value, needed)) in supported.iter_mut().zip(values) {
+            *supported = (are_alike || samples >= needed).then_some(value);
         }
-        told
+        supported
     }
 }
 
@@ -126,7 +126,7 @@ pub type Bucket = (u64, u64, u64);
 
 /// A metric of one boot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Figure {
+pub struct Metric {
     pub name: String,
     pub variant: String,
     pub unit: String,
@@ -186,7 +186,7 @@ pub struct Skip {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct End {
     /// Number of metrics.
-    pub figures: u64,
+    pub metrics: u64,
 }
 
 /// Records with inconsistent values.
@@ -194,14 +194,14 @@ pub struct End {
 pub enum BadRecord {
     #[error("{why} in {line:?}")]
     Syntax { line: String, why: String },
-    #[error("no {0} record came; the kernel said nothing more")]
+    #[error("no {0} record (the output ended before it)")]
     Missing(&'static str),
-    #[error("{told} figures were told of and {came} came; serial output was lost")]
-    Count { told: u64, came: u64 },
-    #[error("{0} came twice")]
+    #[error("{announced} metrics were announced and {received} received (serial output was lost)")]
+    Count { announced: u64, received: u64 },
+    #[error("{0}: duplicate record")]
     Twice(String),
-    #[error("{figure}: {what}")]
-    Impossible { figure: String, what: String },
+    #[error("{metric}: {what}")]
+    Impossible { metric: String, what: String },
 }
 
 /// Parses the record in a line of COM1; `None` for ordinary output.
@@ -228,7 +228,7 @@ pub struct Boot {
     pub run: Run,
     /// QEMU's command line; empty if only text is parsed.
     pub command: String,
-    pub figures: Vec<Figure>,
+    pub metrics: Vec<Metric>,
     pub causes: Vec<Cause>,
     pub skips: Vec<Skip>,
 }
@@ -241,11 +241,11 @@ impl Boot {
     /// A record is missing, unreadable, or inconsistent.
     pub fn parse(text: &str) -> Result<Self, BadRecord> {
         let (mut run, mut end) = (None, None);
-        let (mut figures, mut causes, mut skips) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut metrics, mut causes, mut skips) = (Vec::new(), Vec::new(), Vec::new());
         for line in text.lines() {
             match in_line(line)? {
                 Some(Record::Run(record)) => run = Some(record),
-                Some(Record::Figure(record)) => figures.push(record),
+                Some(Record::Metric(record)) => metrics.push(record),
                 Some(Record::Cause(record)) => causes.push(record),
                 Some(Record::Skip(record)) => skips.push(record),
                 Some(Record::End(record)) => end = Some(record),
@@ -254,23 +254,26 @@ impl Boot {
         }
         let run = run.ok_or(BadRecord::Missing("run"))?;
         let end: End = end.ok_or(BadRecord::Missing("end"))?;
-        let came = figures.len() as u64;
-        if end.figures != came {
-            let told = end.figures;
-            return Err(BadRecord::Count { told, came });
+        let received = metrics.len() as u64;
+        if end.metrics != received {
+            let announced = end.metrics;
+            return Err(BadRecord::Count {
+                announced,
+                received,
+            });
         }
         let mut seen = BTreeSet::new();
-        for figure in &figures {
-            check(figure)?;
-            if !seen.insert(label(&figure.name, &figure.variant, &figure.param)) {
-                let label = label(&figure.name, &figure.variant, &figure.param);
+        for metric in &metrics {
+            check(metric)?;
+            if !seen.insert(label(&metric.name, &metric.variant, &metric.param)) {
+                let label = label(&metric.name, &metric.variant, &metric.param);
                 return Err(BadRecord::Twice(label));
             }
         }
         Ok(Self {
             run,
             command: String::new(),
-            figures,
+            metrics,
             causes,
             skips,
         })
@@ -287,28 +290,28 @@ pub fn label(name: &str, variant: &str, param: &Param) -> String {
 }
 
 /// Whether the metric's values are consistent.
-fn check(figure: &Figure) -> Result<(), BadRecord> {
+fn check(metric: &Metric) -> Result<(), BadRecord> {
     let impossible = |what: String| {
-        let figure = label(&figure.name, &figure.variant, &figure.param);
-        Err(BadRecord::Impossible { figure, what })
+        let metric = label(&metric.name, &metric.variant, &metric.param);
+        Err(BadRecord::Impossible { metric, what })
     };
-    let values = figure.summary.values();
+    let values = metric.summary.values();
     if !values.is_sorted() {
         return impossible(format!("percentiles that do not ascend: {values:?}"));
     }
-    if figure.samples == 0 {
+    if metric.samples == 0 {
         return impossible("no sample".to_owned());
     }
-    if figure.histogram.is_empty() {
+    if metric.histogram.is_empty() {
         return Ok(());
     }
-    let counted: u64 = figure.histogram.iter().map(|&(_, _, count)| count).sum();
-    if counted != figure.samples {
-        let samples = figure.samples;
+    let counted: u64 = metric.histogram.iter().map(|&(_, _, count)| count).sum();
+    if counted != metric.samples {
+        let samples = metric.samples;
         return impossible(format!("{counted} samples in the histogram of {samples}"));
     }
     let mut last = None;
-    for &(first, end, _) in &figure.histogram {
+    for &(first, end, _) in &metric.histogram {
         if first > end || last.is_some_and(|last| first <= last) {
             return impossible(format!("bucket {first} to {end} is out of order"));
         }

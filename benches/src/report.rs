@@ -6,18 +6,18 @@ mod tests;
 
 use askama::Template;
 
-use crate::aims::{self, Aim};
 use crate::error::BenchError;
 use crate::peers::Peer;
 use crate::plot::number;
 use crate::record::Clock;
-use crate::results::{Causes, Figure, Key, Results, float, machines};
-use crate::table::{UNTOLD, short};
+use crate::results::{Causes, Key, Metric, Results, float, machines};
+use crate::table::{NO_VALUE, short};
+use crate::targets::{self, Target};
 use plots::{Group, contention, group, scaling};
 
 /// A row of a table of metrics.
 struct Row<'r> {
-    figure: &'r Figure,
+    metric: &'r Metric,
     /// The anchor in the page.
     id: String,
     label: String,
@@ -78,8 +78,8 @@ struct PeerTable<'r> {
     rows: Vec<PeerRow>,
 }
 
-struct AimRow {
-    aim: Aim,
+struct TargetRow {
+    target: Target,
     measured: String,
     limit: String,
 }
@@ -90,8 +90,8 @@ struct Page<'r> {
     results: &'r Results,
     began: String,
     frequency: Option<String>,
-    aims: Vec<AimRow>,
-    reached: usize,
+    targets: Vec<TargetRow>,
+    met: usize,
     overview: Vec<String>,
     causes: Vec<CauseTable<'r>>,
     sections: Vec<Section<'r>>,
@@ -109,28 +109,28 @@ pub fn of(results: &Results) -> Result<String, BenchError> {
     let mut overview = Vec::new();
     for clock in clocks {
         if results
-            .figures
+            .metrics
             .iter()
-            .any(|figure| figure.key.clock == clock)
+            .any(|metric| metric.key.clock == clock)
         {
             overview.extend(contention(results, clock)?);
             overview.extend(scaling(results, clock)?);
             sections.push(section(results, clock)?);
         }
     }
-    let aims = aims::of(results);
-    let reached = aims.iter().filter(|aim| aim.is_reached()).count();
-    let aims = aims.into_iter().map(|aim| AimRow {
-        measured: short(aim.measured),
-        limit: short(aim.limit),
-        aim,
+    let targets = targets::of(results);
+    let met = targets.iter().filter(|target| target.is_met()).count();
+    let targets = targets.into_iter().map(|target| TargetRow {
+        measured: short(target.measured),
+        limit: short(target.limit),
+        target,
     });
     let page = Page {
         results,
         began: date(results.host.began),
         frequency: machines::frequency(&results.machines),
-        aims: aims.collect(),
-        reached,
+        targets: targets.collect(),
+        met,
         overview,
         causes: results.causes.iter().map(cause).collect::<Result<_, _>>()?,
         sections,
@@ -177,8 +177,8 @@ fn unit(unit: &str) -> String {
 }
 
 /// `5 × 10000`; the mean if the rounds have different numbers of samples.
-fn samples(figure: &Figure) -> String {
-    let (rounds, all) = (figure.rounds.len(), figure.samples);
+fn samples(metric: &Metric) -> String {
+    let (rounds, all) = (metric.rounds.len(), metric.samples);
     let rounds = u64::try_from(rounds).unwrap_or(1).max(1);
     let about = if all.is_multiple_of(rounds) { "" } else { "~" };
     format!("{rounds} × {about}{}", all / rounds)
@@ -189,47 +189,47 @@ fn machine(key: &Key) -> String {
 }
 
 fn section(results: &Results, clock: Clock) -> Result<Section<'_>, BenchError> {
-    let figures: Vec<_> = results
-        .figures
+    let metrics: Vec<_> = results
+        .metrics
         .iter()
-        .filter(|figure| figure.key.clock == clock)
+        .filter(|metric| metric.key.clock == clock)
         .collect();
-    let rows = figures.iter().map(|figure| Row {
-        figure,
-        id: id(&figure.key),
-        label: format!("{} {}", figure.key.name, figure.key.params())
+    let rows = metrics.iter().map(|metric| Row {
+        metric,
+        id: id(&metric.key),
+        label: format!("{} {}", metric.key.name, metric.key.params())
             .trim_end()
             .to_owned(),
-        machine: machine(&figure.key),
-        unit: unit(&figure.unit),
-        values: figure
-            .told()
-            .map(|value| value.map_or_else(|| UNTOLD.to_owned(), grouped)),
-        spread: figure.spread().map_or_else(String::new, |(least, most)| {
+        machine: machine(&metric.key),
+        unit: unit(&metric.unit),
+        values: metric
+            .supported()
+            .map(|value| value.map_or_else(|| NO_VALUE.to_owned(), grouped)),
+        spread: metric.spread().map_or_else(String::new, |(least, most)| {
             format!("{} to {}", number(float(least)), number(float(most)))
         }),
-        samples: samples(figure),
-        below_zero: figure.told_below_zero(),
+        samples: samples(metric),
+        below_zero: metric.below_zero_note(),
         floor: results
-            .to_floor(figure)
+            .to_floor(metric)
             .map(|ratio| format!("{ratio:.2}"))
             .unwrap_or_default(),
         others: results
             .present()
-            .map(|peer| results.of_peer(peer, figure))
+            .map(|peer| results.of_peer(peer, metric))
             .collect(),
     });
     let rows = rows.collect();
     let mut groups = Vec::new();
     let mut done: Vec<&Key> = Vec::new();
-    for figure in &figures {
-        if done.iter().any(|key| key.is_beside(&figure.key)) {
+    for metric in &metrics {
+        if done.iter().any(|key| key.is_beside(&metric.key)) {
             continue;
         }
-        done.push(&figure.key);
-        let alike: Vec<_> = figures
+        done.push(&metric.key);
+        let alike: Vec<_> = metrics
             .iter()
-            .filter(|other| other.key.is_beside(&figure.key))
+            .filter(|other| other.key.is_beside(&metric.key))
             .copied()
             .collect();
         groups.extend(group(&alike)?);
@@ -248,7 +248,7 @@ fn cause(causes: &Causes) -> Result<CauseTable<'_>, BenchError> {
         name: name.replace('_', " "),
         part: *part,
         percent: match sum {
-            0 => UNTOLD.to_owned(),
+            0 => NO_VALUE.to_owned(),
             sum => format!("{:.1}", 100.0 * float(part.sum) / float(sum)),
         },
     });
@@ -272,19 +272,19 @@ fn cause(causes: &Causes) -> Result<CauseTable<'_>, BenchError> {
 }
 
 fn peer_table<'r>(results: &Results, peer: &'r Peer) -> PeerTable<'r> {
-    let rows = peer.figures().map(|figure| {
-        let ours = figure.ours(results);
-        let [_, median, _, p99, _, max] = ours.map(Figure::told).unwrap_or_default();
-        let ratio = figure.ratio(results).map(|ratio| format!("{ratio:.2}"));
-        let none = figure.no_ratio().map(|(_, why)| why);
+    let rows = peer.metrics().map(|metric| {
+        let ours = metric.ours(results);
+        let [_, median, _, p99, _, max] = ours.map(Metric::supported).unwrap_or_default();
+        let ratio = metric.ratio(results).map(|ratio| format!("{ratio:.2}"));
+        let none = metric.no_ratio().map(|(_, why)| why);
         PeerRow {
-            test: figure.test.clone(),
-            cpus: figure.cpus,
-            what: figure.what.clone(),
-            value: format!("{:.0}", figure.value),
-            tail: [figure.p99, figure.max]
+            test: metric.test.clone(),
+            cpus: metric.cpus,
+            what: metric.what.clone(),
+            value: format!("{:.0}", metric.value),
+            tail: [metric.p99, metric.max]
                 .map(|value| value.map_or_else(String::new, |value| format!("{value:.0}"))),
-            unit: format!("{}, {}", figure.unit, figure.statistic),
+            unit: format!("{}, {}", metric.unit, metric.statistic),
             ours: ours
                 .map(|ours| format!("{} {}", ours.key.name, ours.key.params()))
                 .unwrap_or_default(),

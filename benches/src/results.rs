@@ -15,7 +15,7 @@ use crate::boot::BootTimes;
 use crate::error::BenchError;
 use crate::host::Host;
 use crate::listing::Listing;
-use crate::peers::{Peer, PeerFigure};
+use crate::peers::{Peer, PeerMetric};
 use crate::record::{Boot, Bucket, Cause, Clock, Param, Skip, Summary, label};
 
 /// Version of the file format; changes with its fields.
@@ -66,7 +66,7 @@ fn params(param: &Param) -> String {
 
 /// A metric of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Figure {
+pub struct Metric {
     #[serde(flatten)]
     pub key: Key,
     pub unit: String,
@@ -86,7 +86,7 @@ pub struct Figure {
     pub histogram: Vec<Bucket>,
 }
 
-impl Figure {
+impl Metric {
     /// Whether higher values are better, as for a rate.
     pub fn more_is_better(&self) -> bool {
         matches!(self.unit.as_str(), "per_second" | "percent")
@@ -94,13 +94,13 @@ impl Figure {
 
     /// The supported percentiles, from the minimum to the maximum; percentiles are those of a
     /// round.
-    pub fn told(&self) -> [Option<u64>; 6] {
+    pub fn supported(&self) -> [Option<u64>; 6] {
         let rounds = u64::try_from(self.rounds.len()).unwrap_or(1).max(1);
-        self.summary.told(self.samples / rounds)
+        self.summary.supported(self.samples / rounds)
     }
 
     /// Number of negative samples; empty for none.
-    pub fn told_below_zero(&self) -> String {
+    pub fn below_zero_note(&self) -> String {
         match self.below_zero {
             0 => String::new(),
             count => count.to_string(),
@@ -140,7 +140,9 @@ pub struct Results {
     /// The booted machines; older files have none.
     #[serde(default)]
     pub machines: Vec<Machines>,
-    pub figures: Vec<Figure>,
+    /// Older files call them `figures`.
+    #[serde(alias = "figures")]
+    pub metrics: Vec<Metric>,
     #[serde(default)]
     pub causes: Vec<Causes>,
     #[serde(default)]
@@ -162,7 +164,7 @@ impl Results {
             format: FORMAT,
             host,
             machines: machines::of(boots),
-            figures: merge::figures(boots),
+            metrics: merge::metrics(boots),
             causes: merge::causes(boots),
             skips: merge::skips(boots),
             peers: Vec::new(),
@@ -172,27 +174,27 @@ impl Results {
     }
 
     /// The metric measured like this one, but of another variant.
-    pub fn beside(&self, key: &Key, variant: &str) -> Option<&Figure> {
-        self.figures
+    pub fn beside(&self, key: &Key, variant: &str) -> Option<&Metric> {
+        self.metrics
             .iter()
-            .find(|figure| figure.key.variant == variant && figure.key.is_beside(key))
+            .find(|metric| metric.key.variant == variant && metric.key.is_beside(key))
     }
 
     /// The peers that were measured.
     pub fn present(&self) -> impl Iterator<Item = &Peer> {
-        self.peers.iter().filter(|peer| !peer.figures.is_empty())
+        self.peers.iter().filter(|peer| !peer.metrics.is_empty())
     }
 
     /// A peer's value for this metric, and the metric as a fraction of it: `4313 (x0.30)`. If there
     /// are several tests, the first is used, which is the closest; empty if there is none. A value
     /// that cannot be right has `rejected` in place of the fraction, one under a load of the peer's
     /// own `other load`.
-    pub fn of_peer(&self, peer: &Peer, figure: &Figure) -> String {
-        let beside = |other: &&PeerFigure| {
+    pub fn of_peer(&self, peer: &Peer, metric: &Metric) -> String {
+        let beside = |other: &&PeerMetric| {
             let ours = other.ours(self);
-            ours.is_some_and(|ours| ours.key == figure.key && ours.unit == other.unit)
+            ours.is_some_and(|ours| ours.key == metric.key && ours.unit == other.unit)
         };
-        let Some(other) = peer.figures().find(beside) else {
+        let Some(other) = peer.metrics().find(beside) else {
             return String::new();
         };
         let ratio = other.ratio(self).map(|ratio| format!("x{ratio:.2}"));
@@ -203,18 +205,18 @@ impl Results {
 
     /// Ratio of a metric's median to the floor's, round by round: each round is a boot with its own
     /// speed.
-    pub fn to_floor_by_round(&self, figure: &Figure) -> Option<Vec<f64>> {
-        let floor = self.beside(&figure.key, "floor")?;
-        let is_base = floor.rounds.len() == figure.rounds.len()
+    pub fn to_floor_by_round(&self, metric: &Metric) -> Option<Vec<f64>> {
+        let floor = self.beside(&metric.key, "floor")?;
+        let is_base = floor.rounds.len() == metric.rounds.len()
             && floor.rounds.iter().all(|round| round.p50 > 0);
         let ratio = |(own, floor): (&Summary, &Summary)| float(own.p50) / float(floor.p50);
-        let rounds = figure.rounds.iter().zip(&floor.rounds);
-        (is_base && figure.key.variant != "floor").then(|| rounds.map(ratio).collect())
+        let rounds = metric.rounds.iter().zip(&floor.rounds);
+        (is_base && metric.key.variant != "floor").then(|| rounds.map(ratio).collect())
     }
 
     /// The median of these ratios.
-    pub fn to_floor(&self, figure: &Figure) -> Option<f64> {
-        lesser_median(self.to_floor_by_round(figure)?, f64::total_cmp)
+    pub fn to_floor(&self, metric: &Metric) -> Option<f64> {
+        lesser_median(self.to_floor_by_round(metric)?, f64::total_cmp)
     }
 
     /// Reads an output file of `make bench`.

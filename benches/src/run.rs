@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use tocsin_tools::{Outcome, Session, SessionError};
 
 use crate::error::BenchError;
-use crate::plan::Leg;
+use crate::plan::PlannedRun;
 use crate::record::{self, Boot, Record};
 use crate::table;
 
 /// Maximum time without output from a machine, in seconds: far more than any metric takes.
-pub const PATIENCE: u64 = 180;
+pub const TIMEOUT: u64 = 180;
 
 /// Maximum length of a machine's last output in a message.
 const SHOWN_LINES: usize = 10;
@@ -36,7 +36,10 @@ struct Line {
 impl Line {
     fn replace(&mut self, text: &str) {
         if !self.is_closed {
-            tocsin_tools::output::complain(format_args!("\r{text:width$}\r", width = self.width));
+            tocsin_tools::output::write_error(format_args!(
+                "\r{text:width$}\r",
+                width = self.width
+            ));
             self.width = text.len();
         }
     }
@@ -61,7 +64,7 @@ impl Ticker {
     }
 
     /// Replaces the line; an empty one clears it.
-    pub fn tell(&self, what: &str) {
+    pub fn status(&self, what: &str) {
         if !self.shown {
             return;
         }
@@ -73,12 +76,12 @@ impl Ticker {
     }
 
     /// Writes a permanent line, also to a pipe or a file.
-    pub fn leave(&self, what: &str) {
+    pub fn print(&self, what: &str) {
         let mut line = self.line();
         if self.shown {
             line.replace("");
         }
-        tocsin_tools::complain!("{}", self.timed(what));
+        tocsin_tools::errln!("{}", self.timed(what));
     }
 
     fn timed(&self, what: &str) -> String {
@@ -91,10 +94,10 @@ impl Ticker {
 }
 
 /// The last output of a machine.
-struct Said {
+struct Progress {
     when: Instant,
     group: String,
-    figure: String,
+    metric: String,
 }
 
 /// Reads COM1 as it arrives, and shows the current benchmark and its results.
@@ -105,28 +108,28 @@ struct Listener {
     /// Whether each metric is shown.
     shows: bool,
     machine: String,
-    said: Arc<Mutex<Said>>,
+    progress: Arc<Mutex<Progress>>,
 }
 
 impl Listener {
     fn take(&mut self, record: Record) {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.when = Instant::now();
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.when = Instant::now();
         match record {
             Record::Run(run) => self.machine = format!("{}, {} CPUs", run.apic, run.cpus),
             Record::Progress(at) => {
                 let (label, name) = (&self.label, &at.name);
                 self.ticker
-                    .tell(&format!("{label}, {} of {}: {name}", at.step, at.of));
-                said.group = at.name;
+                    .status(&format!("{label}, {} of {}: {name}", at.step, at.of));
+                progress.group = at.name;
             }
-            Record::Figure(figure) => {
-                let name = record::label(&figure.name, &figure.variant, &figure.param);
+            Record::Metric(metric) => {
+                let name = record::label(&metric.name, &metric.variant, &metric.param);
                 if self.shows {
                     let name = format!("{name} ({})", self.machine);
-                    self.ticker.leave(&table::brief(&name, &figure));
+                    self.ticker.print(&table::brief(&name, &metric));
                 }
-                said.figure = name;
+                progress.metric = name;
             }
             _ => {}
         }
@@ -162,7 +165,7 @@ pub type Booted = (String, Result<Boot, BenchError>);
 pub struct Runner<'t> {
     pub ticker: &'t Ticker,
     /// Maximum time without output from a machine.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// Whether metrics are shown as they arrive.
     pub shows: bool,
 }
@@ -172,15 +175,15 @@ pub struct Runner<'t> {
 /// # Errors
 ///
 /// The machine fails, prints nothing for too long, or its records are invalid.
-fn boot(leg: &Leg, turn: &str, runner: Runner<'_>) -> Result<Boot, BenchError> {
+fn boot(planned: &PlannedRun, turn: &str, runner: Runner<'_>) -> Result<Boot, BenchError> {
     let ticker = runner.ticker;
-    let label = format!("{turn}{} in {}", leg.label, leg.clock);
-    ticker.tell(&label);
+    let label = format!("{turn}{} in {}", planned.label, planned.clock);
+    ticker.status(&label);
     let began = Instant::now();
-    let said = Arc::new(Mutex::new(Said {
+    let progress = Arc::new(Mutex::new(Progress {
         when: began,
         group: String::new(),
-        figure: String::new(),
+        metric: String::new(),
     }));
     let listener = Listener {
         line: Vec::new(),
@@ -188,14 +191,14 @@ fn boot(leg: &Leg, turn: &str, runner: Runner<'_>) -> Result<Boot, BenchError> {
         ticker: ticker.clone(),
         shows: runner.shows,
         machine: String::new(),
-        said: Arc::clone(&said),
+        progress: Arc::clone(&progress),
     };
-    let mut session = Session::start_copied(&leg.machine, Box::new(listener))?;
-    end(&mut session, &said, runner.patience)?;
+    let mut session = Session::start_copied(&planned.machine, Box::new(listener))?;
+    end(&mut session, &progress, runner.timeout)?;
     let boot = records(&session)?;
-    let (figures, time) = (boot.figures.len(), began.elapsed().as_secs());
-    let noun = if figures == 1 { "figure" } else { "figures" };
-    ticker.leave(&format!("{label}: {figures} {noun} in {time} s"));
+    let (metrics, time) = (boot.metrics.len(), began.elapsed().as_secs());
+    let noun = if metrics == 1 { "metric" } else { "metrics" };
+    ticker.print(&format!("{label}: {metrics} {noun} in {time} s"));
     Ok(boot)
 }
 
@@ -220,28 +223,32 @@ pub fn records(session: &Session) -> Result<Boot, BenchError> {
 }
 
 /// Waits until the machine exits, as long as it continues to print output.
-fn end(session: &mut Session, said: &Mutex<Said>, patience: Duration) -> Result<(), BenchError> {
-    let lock = || said.lock().unwrap_or_else(PoisonError::into_inner);
+fn end(
+    session: &mut Session,
+    progress: &Mutex<Progress>,
+    timeout: Duration,
+) -> Result<(), BenchError> {
+    let lock = || progress.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let silence = lock().when.elapsed();
-        let ended = session.expect_exit(Outcome::Kernel(0), patience.saturating_sub(silence));
+        let ended = session.expect_exit(Outcome::Kernel(0), timeout.saturating_sub(silence));
         let Err(mut why) = ended else { return Ok(()) };
-        let said = lock();
+        let progress = lock();
         if let SessionError::TimedOut { limit, .. } = &mut why {
-            if said.when.elapsed() < patience {
+            if progress.when.elapsed() < timeout {
                 continue;
             }
-            *limit = patience;
+            *limit = timeout;
         }
-        let (doing, next) = match (said.group.as_str(), said.figure.as_str()) {
+        let (doing, next) = match (progress.group.as_str(), progress.metric.as_str()) {
             ("", _) => (
-                "before the first group of figures".to_owned(),
+                "before the first group of metrics".to_owned(),
                 "`make run` boots to a prompt, where what `run=` has above can be tried".to_owned(),
             ),
             (group, last) => {
                 let last = match last {
-                    "" => ", before its first figure".to_owned(),
-                    last => format!("; the last figure was {last}"),
+                    "" => ", before its first metric".to_owned(),
+                    last => format!("; the last metric was {last}"),
                 };
                 (
                     format!("in the group {group}{last}"),
@@ -258,30 +265,32 @@ fn end(session: &mut Session, said: &Mutex<Said>, patience: Duration) -> Result<
 }
 
 /// All machines, one after the other; `round` is the number of this round and of all.
-pub fn in_turn(legs: &[Leg], round: (u32, u32), runner: Runner<'_>) -> Vec<Booted> {
+pub fn in_turn(plan: &[PlannedRun], round: (u32, u32), runner: Runner<'_>) -> Vec<Booted> {
     let (number, of) = round;
     let turn = format!("round {number} of {of}, ");
-    let legs = legs.iter().filter(|leg| number == 1 || !leg.once);
-    let boots = legs.map(|leg| {
-        let boot = boot(leg, &turn, runner);
-        (format!("{turn}{}", leg.label), boot)
+    let plan = plan.iter().filter(|planned| number == 1 || !planned.once);
+    let boots = plan.map(|planned| {
+        let boot = boot(planned, &turn, runner);
+        (format!("{turn}{}", planned.label), boot)
     });
     boots.collect()
 }
 
 /// All machines once, several concurrently: instruction counts do not depend on other load on the
 /// host.
-pub fn at_once(legs: &[Leg], runner: Runner<'_>) -> Vec<Booted> {
+pub fn at_once(plan: &[PlannedRun], runner: Runner<'_>) -> Vec<Booted> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let next = std::sync::atomic::AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, Booted)>> = Mutex::default();
     std::thread::scope(|scope| {
-        for _ in 0..threads.min(legs.len()) {
+        for _ in 0..threads.min(plan.len()) {
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    let Some(leg) = legs.get(index) else { break };
-                    let booted = (leg.label.clone(), boot(leg, "", runner));
+                    let Some(planned) = plan.get(index) else {
+                        break;
+                    };
+                    let booted = (planned.label.clone(), boot(planned, "", runner));
                     let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
                     done.push((index, booted));
                 }

@@ -13,7 +13,7 @@ use crate::error::BenchError;
 use crate::names;
 use crate::output;
 use crate::record::Clock;
-use crate::run::PATIENCE;
+use crate::run::TIMEOUT;
 
 /// Default number of CPUs of a machine.
 pub const USUAL_CPUS: u32 = 4;
@@ -26,7 +26,7 @@ pub struct Args {
     smp: String,
     #[command(flatten)]
     machine: MachineArgs,
-    /// Only figures whose name begins so, or of these groups; several with commas
+    /// Only metrics with this prefix, or of these groups; several with commas
     #[arg(long, env = "BENCH", default_value = "")]
     bench: String,
     /// cycles, instructions or both
@@ -42,8 +42,8 @@ pub struct Args {
     #[arg(long, default_value_os_t = output::usual())]
     into: PathBuf,
     /// How many seconds a machine may say nothing
-    #[arg(long, default_value_t = PATIENCE, value_parser = clap::value_parser!(u64).range(1..))]
-    patience: u64,
+    #[arg(long, default_value_t = TIMEOUT, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: u64,
 }
 
 /// The variables, checked.
@@ -60,7 +60,7 @@ pub struct Settings {
     pub rounds: u32,
     pub compare: Option<PathBuf>,
     pub into: PathBuf,
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 impl Args {
@@ -98,7 +98,7 @@ impl Args {
             rounds,
             compare,
             into: self.into.clone(),
-            patience: Duration::from_secs(self.patience),
+            timeout: Duration::from_secs(self.timeout),
         })
     }
 }
@@ -116,7 +116,7 @@ impl Settings {
             rounds: 1,
             compare: None,
             into: output::usual(),
-            patience: Duration::from_secs(PATIENCE),
+            timeout: Duration::from_secs(TIMEOUT),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Results as text for the terminal.
 
-use crate::aims;
 use crate::columns::aligned;
-use crate::peers::PeerFigure;
+use crate::peers::PeerMetric;
 use crate::record::{self, Clock};
-use crate::results::{Figure, Results, machines};
+use crate::results::{Metric, Results, machines};
+use crate::targets;
 
 /// A number in short form: `1.15`, `42`.
 pub fn short(value: f64) -> String {
@@ -16,29 +16,29 @@ pub fn short(value: f64) -> String {
 }
 
 /// Left-aligned columns of the tables.
-const LEFT: [&str; 4] = ["figure", "aim", "unit", ""];
+const LEFT: [&str; 4] = ["metric", "target", "unit", ""];
 
 /// Notes on rates and times.
 const RATES: &str =
     "of what is per_second more is better: above x1 of the floor, and their min is the bad end\n";
 
 /// Placeholder where there are too few samples for a value.
-pub const UNTOLD: &str = "-";
+pub const NO_VALUE: &str = "-";
 
-fn told(value: Option<u64>) -> String {
-    value.map_or_else(|| UNTOLD.to_owned(), |value| value.to_string())
+fn cell(value: Option<u64>) -> String {
+    value.map_or_else(|| NO_VALUE.to_owned(), |value| value.to_string())
 }
 
 /// All metrics for this clock; empty if there are none.
-pub fn figures(results: &Results, clock: Clock) -> String {
-    let figures = results.figures.iter();
-    let figures = figures.filter(|figure| figure.key.clock == clock);
-    let rows: Vec<_> = figures.map(|figure| row(results, figure)).collect();
+pub fn metrics(results: &Results, clock: Clock) -> String {
+    let metrics = results.metrics.iter();
+    let metrics = metrics.filter(|metric| metric.key.clock == clock);
+    let rows: Vec<_> = metrics.map(|metric| row(results, metric)).collect();
     if rows.is_empty() {
         return String::new();
     }
     let head = [
-        "figure",
+        "metric",
         "min",
         "median",
         "p90",
@@ -59,9 +59,9 @@ pub fn figures(results: &Results, clock: Clock) -> String {
         (Clock::Cycles, Some(frequency)) => format!(" of a counter with {frequency}"),
         _ => String::new(),
     };
-    let of_clock = |figure: &&Figure| figure.key.clock == clock;
-    let mut figures = results.figures.iter().filter(of_clock);
-    let rates = if figures.any(Figure::more_is_better) {
+    let of_clock = |metric: &&Metric| metric.key.clock == clock;
+    let mut metrics = results.metrics.iter().filter(of_clock);
+    let rates = if metrics.any(Metric::more_is_better) {
         RATES
     } else {
         ""
@@ -69,29 +69,29 @@ pub fn figures(results: &Results, clock: Clock) -> String {
     format!("\n{clock}{ticks}: medians of rounds; least and greatest of all\n{table}{rates}")
 }
 
-fn row(results: &Results, figure: &Figure) -> Vec<String> {
-    let floor = results.to_floor(figure).map(|ratio| format!("x{ratio:.2}"));
-    let spread = figure
+fn row(results: &Results, metric: &Metric) -> Vec<String> {
+    let floor = results.to_floor(metric).map(|ratio| format!("x{ratio:.2}"));
+    let spread = metric
         .spread()
         .map(|(least, most)| format!("{least} to {most}"));
-    let mut row = vec![figure.key.describe()];
-    row.extend(figure.told().map(told));
+    let mut row = vec![metric.key.describe()];
+    row.extend(metric.supported().map(cell));
     row.extend([
-        figure.overhead.to_string(),
+        metric.overhead.to_string(),
         spread.unwrap_or_default(),
-        figure.samples.to_string(),
-        figure.told_below_zero(),
+        metric.samples.to_string(),
+        metric.below_zero_note(),
         floor.unwrap_or_default(),
     ]);
-    row.extend(results.present().map(|peer| results.of_peer(peer, figure)));
-    row.push(figure.unit.clone());
+    row.extend(results.present().map(|peer| results.of_peer(peer, metric)));
+    row.push(metric.unit.clone());
     row
 }
 
 /// A metric in one line, as it arrives.
-pub fn brief(label: &str, figure: &record::Figure) -> String {
-    let [min, median, _, p99, _, max] = figure.summary.told(figure.samples).map(told);
-    let (samples, unit) = (figure.samples, &figure.unit);
+pub fn brief(label: &str, metric: &record::Metric) -> String {
+    let [min, median, _, p99, _, max] = metric.summary.supported(metric.samples).map(cell);
+    let (samples, unit) = (metric.samples, &metric.unit);
     format!(
         "{label:<66} min {min:>9}  median {median:>9}  p99 {p99:>9}  max {max:>9} {unit}, {samples} samples"
     )
@@ -107,27 +107,23 @@ pub fn skips(results: &Results) -> String {
 }
 
 /// The targets, met or missed.
-pub fn aims(results: &Results) -> String {
-    let aims = aims::of(results);
-    if aims.is_empty() {
+pub fn targets(results: &Results) -> String {
+    let targets = targets::of(results);
+    if targets.is_empty() {
         return String::new();
     }
     let mut rows = vec![
-        ["aim", "measured", "at most", "unit", ""]
+        ["target", "measured", "at most", "unit", ""]
             .map(str::to_owned)
             .to_vec(),
     ];
-    for aim in &aims {
-        let verdict = if aim.is_reached() {
-            "reached"
-        } else {
-            "MISSED"
-        };
+    for target in &targets {
+        let verdict = if target.is_met() { "met" } else { "MISSED" };
         rows.push(vec![
-            aim.what.clone(),
-            short(aim.measured),
-            short(aim.limit),
-            aim.unit.clone(),
+            target.what.clone(),
+            short(target.measured),
+            short(target.limit),
+            target.unit.clone(),
             verdict.to_owned(),
         ]);
     }
@@ -154,7 +150,7 @@ pub fn peers(results: &Results) -> String {
             out += &format!("  {why}\n");
         }
         let head = PEERS.into_iter().chain(["ratio"]).map(str::to_owned);
-        let rows = peer.figures().map(|figure| peer_row(results, figure));
+        let rows = peer.metrics().map(|metric| peer_row(results, metric));
         let rows: Vec<_> = std::iter::once(head.collect()).chain(rows).collect();
         if rows.len() > 1 {
             out += &aligned(&rows, &["test", "unit", "ours", "ratio"]);
@@ -165,21 +161,21 @@ pub fn peers(results: &Results) -> String {
 
 /// A peer's test and the corresponding metric of this kernel; for values that are not compared, the
 /// reason in place of the ratio.
-fn peer_row(results: &Results, figure: &PeerFigure) -> Vec<String> {
+fn peer_row(results: &Results, metric: &PeerMetric) -> Vec<String> {
     let number = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.0}"));
-    let ours = figure.ours(results);
-    let [_, median, _, p99, _, max] = ours.map(Figure::told).unwrap_or_default();
-    let ratio = figure.ratio(results).map(|ratio| format!("x{ratio:.2}"));
-    let none = figure.no_ratio().map(|(_, why)| why);
-    let has_tail = figure.p99.is_some();
+    let ours = metric.ours(results);
+    let [_, median, _, p99, _, max] = ours.map(Metric::supported).unwrap_or_default();
+    let ratio = metric.ratio(results).map(|ratio| format!("x{ratio:.2}"));
+    let none = metric.no_ratio().map(|(_, why)| why);
+    let has_tail = metric.p99.is_some();
     let own = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
     vec![
-        figure.test.clone(),
-        figure.cpus.to_string(),
-        number(Some(figure.value)),
-        number(figure.p99),
-        number(figure.max),
-        format!("{} ({})", figure.unit, figure.statistic),
+        metric.test.clone(),
+        metric.cpus.to_string(),
+        number(Some(metric.value)),
+        number(metric.p99),
+        number(metric.max),
+        format!("{} ({})", metric.unit, metric.statistic),
         ours.map(|ours| format!("{} {}", ours.key.name, ours.key.params()))
             .unwrap_or_default(),
         own(median),

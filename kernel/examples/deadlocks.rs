@@ -43,7 +43,7 @@ const PROGRAMS: [(&str, fn()); 34] = [
     ("cancel", timers::cancel),
     ("mutual", mutual),
     ("timer-drop", timers::drop_under_lock),
-    ("timer-drop-told", timers::drop_with_notification),
+    ("timer-drop-notified", timers::drop_with_notification),
     ("timer-full", timers::full),
     ("timer-renew", timers::renew),
     ("timer-first", timers::first_in_handler),
@@ -111,7 +111,8 @@ fn reached(step: &AtomicU32, at_least: u32) -> bool {
     time::wait_until(20 * SECOND, || step.load(SeqCst) >= at_least)
 }
 
-/// A timer's function on CPU 1 cancels and drops a timer of CPU 2, which calls CPU 1 with interrupts disabled.
+/// A timer's function on CPU 1 cancels and drops a timer of CPU 2, which calls CPU 1 with
+/// interrupts disabled.
 fn mutual() {
     static REMOTE: IrqMutex<Option<Timer>> = IrqMutex::new(None);
     static STEP: AtomicU32 = AtomicU32::new(0);

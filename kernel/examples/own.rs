@@ -1,7 +1,7 @@
 //! A kernel with an allocator, a logger and a panic handler of its own.
 //!
-//! It is built without the library's features: `EXAMPLE=own tools/build-kernel.sh build --no-default-features`. With
-//! them, the library has these parts.
+//! It is built without the library's features: `EXAMPLE=own tools/build-kernel.sh build
+//! --no-default-features`. With them, the library has these parts.
 
 #![no_std]
 #![no_main]
@@ -41,7 +41,8 @@ mod own_heap {
         used: AtomicUsize::new(0),
     };
 
-    // SAFETY: Blocks do not overlap, because `used` only grows, by at least the size and the alignment.
+    // SAFETY: Blocks do not overlap, because `used` only grows, by at least the size and the
+    // alignment.
     unsafe impl GlobalAlloc for Heap {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             let need = layout.size() + layout.align();

@@ -1,10 +1,10 @@
-//! The table of calling contexts in `docs/contexts.md`, executed cell by cell: a permitted operation
-//! succeeds, and a rejected one ends in a panic that names the rule.
+//! The table of calling contexts in `docs/contexts.md`, executed cell by cell: a permitted
+//! operation succeeds, and a rejected one ends in a panic that names the rule.
 
 use libtest_mimic::Trial;
 use tocsin_tools::{Machine, Outcome, workspace};
 
-use crate::{MODES, PATIENCE, Result, STOPPED, ensure, machine, trial, with};
+use crate::{MODES, Result, STOPPED, TIMEOUT, ensure, machine, trial, with};
 
 /// The kernel of `kernel/examples` that executes a cell.
 const KERNEL: &str = "contexts";
@@ -82,8 +82,8 @@ fn kernel(mode: &str, argument: &str) -> Result<Machine> {
 fn permitted(mode: &str) -> Result {
     let count = cells().into_iter().filter(|cell| cell.is_permitted).count();
     with(&kernel(mode, "permitted")?, |session| {
-        session.expect(&format!("\n{count} cells passed"), PATIENCE)?;
-        session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+        session.expect(&format!("\n{count} cells passed"), TIMEOUT)?;
+        session.expect_exit(Outcome::Kernel(0), TIMEOUT)?;
         Ok(())
     })
 }
@@ -95,12 +95,12 @@ fn rejected(cell: &Cell) -> Result {
     with(
         &kernel(MODES[0], &format!("cell={operation}/{context}"))?,
         |session| {
-            session.expect_exit(STOPPED, PATIENCE)?;
-            let said = String::from_utf8_lossy(session.transcript().bytes()).into_owned();
+            session.expect_exit(STOPPED, TIMEOUT)?;
+            let output = String::from_utf8_lossy(session.transcript().bytes()).into_owned();
             ensure!(
-                said.contains(&format!("cell {operation}/{context}\r\n"))
-                    && said.contains("context: ")
-                    && said.contains("called in "),
+                output.contains(&format!("cell {operation}/{context}\r\n"))
+                    && output.contains("context: ")
+                    && output.contains("called in "),
                 "the panic does not name the rule"
             );
             Ok(())

@@ -4,14 +4,14 @@
 use libtest_mimic::Trial;
 use tocsin_tools::{Outcome, workspace};
 
-use crate::{PATIENCE, Result, STOPPED, ensure, machine, trial, with};
+use crate::{Result, STOPPED, TIMEOUT, ensure, machine, trial, with};
 
 /// The programs that complete, and the messages that they must log.
 const END: [(&str, &str); 14] = [
     ("cancel", ""),
     ("mutual", ""),
     ("timer-drop", ""),
-    ("timer-drop-told", ""),
+    ("timer-drop-notified", ""),
     ("timer-full", ""),
     ("timer-renew", ""),
     ("job-waiting", ""),
@@ -166,8 +166,8 @@ fn run(name: &str, end: Outcome) -> Result<String> {
     }
     let mut text = String::new();
     with(&machine(5)?.image(image).append(name), |session| {
-        session.expect(&format!("{name}: begins"), PATIENCE)?;
-        session.expect_exit(end, PATIENCE)?;
+        session.expect(&format!("{name}: begins"), TIMEOUT)?;
+        session.expect_exit(end, TIMEOUT)?;
         text = session.transcript().tail(200);
         Ok(())
     })?;

@@ -44,12 +44,12 @@ fn stops() -> Result {
 }
 
 fn debug(socket: &Path, mut output: BufReader<ChildStdout>) -> Result {
-    let mut said = [String::new(), String::new()];
-    for line in &mut said {
+    let mut printed = [String::new(), String::new()];
+    for line in &mut printed {
         output.read_line(line)?;
     }
     ensure_eq!(
-        said[1],
+        printed[1],
         format!(
             "tocsin: waiting for: gdb -ex 'target remote {}' -x tools/tocsin.gdb \
              target/kernel/x86_64-unknown-none/release/tocsin\n",
@@ -64,6 +64,9 @@ fn debug(socket: &Path, mut output: BufReader<ChildStdout>) -> Result {
     gdb.expect("D", "OK")?;
     let mut rest = String::new();
     output.read_to_string(&mut rest)?;
-    ensure!(rest.contains("tocsin: ready: "), "it did not go on: {rest}");
+    ensure!(
+        rest.contains("tocsin: ready: "),
+        "it did not continue: {rest}"
+    );
     Ok(())
 }

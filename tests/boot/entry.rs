@@ -3,12 +3,12 @@
 
 use libtest_mimic::Trial;
 use tocsin_tests::symbols::Symbols;
-use tocsin_tools::settings::{BootWay, GdbPlace, Memory};
+use tocsin_tools::settings::{BootWay, GdbEndpoint, Memory};
 use tocsin_tools::{Machine, Session};
 
 use crate::gdb::Gdb;
 use crate::{
-    PATIENCE, Result, STOPPED, ensure, ensure_eq, missing_limine, plain, power_off, trial,
+    Result, STOPPED, TIMEOUT, ensure, ensure_eq, missing_limine, plain, power_off, trial,
     trial_unless, with,
 };
 
@@ -79,25 +79,25 @@ pub fn trials() -> Vec<Trial> {
         }),
         trial("entry::firmware_used_the_bss", || {
             with(&small("4M")?, |session| {
-                session.wait_prompt(PATIENCE)?;
+                session.wait_prompt(TIMEOUT)?;
                 power_off(session)
             })
         }),
     ];
-    trials.extend(LACKS.iter().map(|&(feature, said)| {
+    trials.extend(LACKS.iter().map(|&(feature, message)| {
         trial(format!("entry::processor_without_{feature}"), move || {
-            refused(&plain().cpu("qemu64").without_feature(feature), said)
+            refused(&plain().cpu("qemu64").without_feature(feature), message)
         })
     }));
-    trials.extend(START_INFOS.iter().map(|&(name, offset, value, said)| {
+    trials.extend(START_INFOS.iter().map(|&(name, offset, value, message)| {
         trial(format!("entry::start_info::{name}"), move || {
-            start_info(said, |gdb| {
+            start_info(message, |gdb| {
                 let address = gdb.register(1)?;
                 gdb.write_physical(address + offset, value)
             })
         })
     }));
-    for (name, address, said) in [
+    for (name, address, message) in [
         ("nowhere", 0xfff_0000, "PVH start info begins with 0x"),
         (
             "at_the_end",
@@ -106,7 +106,7 @@ pub fn trials() -> Vec<Trial> {
         ),
     ] {
         trials.push(trial(format!("entry::start_info::{name}"), move || {
-            start_info(said, |gdb| gdb.set_register(1, address))
+            start_info(message, |gdb| gdb.set_register(1, address))
         }));
     }
     trials
@@ -121,8 +121,8 @@ fn small(memory: &str) -> Result<Machine> {
 fn debugged(machine: Machine, test: impl FnOnce(&mut Session, &mut Gdb) -> Result) -> Result {
     let directory = tempfile::tempdir()?;
     let socket = directory.path().join("gdb");
-    let place = GdbPlace::parse(&socket.to_string_lossy())?;
-    with(&machine.held_for_gdb(place), |session| {
+    let endpoint = GdbEndpoint::parse(&socket.to_string_lossy())?;
+    with(&machine.stopped_for_gdb(endpoint), |session| {
         let mut gdb = Gdb::connect(&socket)?;
         test(session, &mut gdb)
     })
@@ -142,9 +142,9 @@ fn nmis(machine: Machine, stops: &[(&str, u64)]) -> Result {
             session.hmp("nmi")?;
         }
         gdb.expect("D", "OK")?;
-        let log = session.wait_prompt(PATIENCE)?;
-        let told = format!("warning: nmi: {} before the console was open", stops.len());
-        ensure!(log.contains(&told), "no {told:?} in:\n{log}");
+        let log = session.wait_prompt(TIMEOUT)?;
+        let reported = format!("warning: nmi: {} before the console was open", stops.len());
+        ensure!(log.contains(&reported), "no {reported:?} in:\n{log}");
         power_off(session)
     })
 }
@@ -163,9 +163,9 @@ fn nmi_many() -> Result {
             {
                 session.hmp("nmi")?;
             }
-            session.wait_prompt(PATIENCE)?;
+            session.wait_prompt(TIMEOUT)?;
             session.send_line("poweroff 9")?;
-            session.expect_exit(tocsin_tools::Outcome::Kernel(9), PATIENCE)?;
+            session.expect_exit(tocsin_tools::Outcome::Kernel(9), TIMEOUT)?;
             Ok(())
         })?;
     }
@@ -178,16 +178,19 @@ fn refused(machine: &Machine, why: &str) -> Result {
 }
 
 fn stopped(session: &mut Session, why: &str) -> Result {
-    session.expect_exit(STOPPED, PATIENCE)?;
-    let said = session.transcript().text_from(0);
-    let lines: Vec<_> = said
+    session.expect_exit(STOPPED, TIMEOUT)?;
+    let output = session.transcript().text_from(0);
+    let lines: Vec<_> = output
         .lines()
         .filter(|line| line.contains("tocsin:"))
         .collect();
-    ensure_eq!(lines.len(), 1, "lines of the kernel in:\n{said}");
+    ensure_eq!(lines.len(), 1, "lines of the kernel in:\n{output}");
     let expected = format!("tocsin: cannot start: {why}");
-    ensure!(lines[0].contains(&expected), "no {expected:?} in:\n{said}");
-    ensure!(!said.contains("backtrace"), "it has faulted:\n{said}");
+    ensure!(
+        lines[0].contains(&expected),
+        "no {expected:?} in:\n{output}"
+    );
+    ensure!(!output.contains("backtrace"), "it has faulted:\n{output}");
     Ok(())
 }
 

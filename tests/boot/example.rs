@@ -4,7 +4,7 @@ use libtest_mimic::Trial;
 use tocsin_logic::exit;
 use tocsin_tools::{Machine, Outcome, workspace};
 
-use crate::{PATIENCE, Result, ensure, machine, trial, with};
+use crate::{Result, TIMEOUT, ensure, machine, trial, with};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -27,7 +27,7 @@ fn example(name: &str) -> Result<Machine> {
 /// The library prints the boot log, and no tables.
 fn smallest() -> Result {
     with(&example("smallest")?, |session| {
-        session.expect("3 CPUs in the MADT", PATIENCE)?;
+        session.expect("3 CPUs in the MADT", TIMEOUT)?;
         let printed = session.transcript().tail(usize::MAX);
         ensure!(
             !printed.contains("ready:"),
@@ -37,13 +37,14 @@ fn smallest() -> Result {
     })
 }
 
-/// The kernel's own logger prints, its own panic handler is called, and its allocator has served the library.
+/// The kernel's own logger prints, its own panic handler is called, and its allocator has served
+/// the library.
 fn own() -> Result {
     with(&example("own")?, |session| {
-        session.expect("own log: 3 CPUs in the MADT", PATIENCE)?;
-        session.expect("own panic handler", PATIENCE)?;
-        session.expect("the end", PATIENCE)?;
-        session.expect_exit(Outcome::Kernel(exit::STOPPED), PATIENCE)?;
+        session.expect("own log: 3 CPUs in the MADT", TIMEOUT)?;
+        session.expect("own panic handler", TIMEOUT)?;
+        session.expect("the end", TIMEOUT)?;
+        session.expect_exit(Outcome::Kernel(exit::STOPPED), TIMEOUT)?;
         let printed = session.transcript().tail(usize::MAX);
         ensure!(!printed.contains("cpu0 "), "the library logs:\n{printed}");
         Ok(())
@@ -53,16 +54,16 @@ fn own() -> Result {
 /// The kernel's own command is listed and executed, and the monitor's commands exist.
 fn commands() -> Result {
     with(&example("commands")?, |session| {
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         for (line, says) in [
             ("help", "hello                print the number of CPUs"),
             ("help hello", "print the number of CPUs"),
             ("hello", "3 CPUs in the MADT"),
-            ("hello again", "`again` is one argument too many"),
+            ("hello again", "extra argument `again`"),
             ("cpus", "online"),
         ] {
-            let answer = session.command(line, PATIENCE)?;
-            ensure!(answer.contains(says), "{line}: no {says:?} in:\n{answer}");
+            let reply = session.command(line, TIMEOUT)?;
+            ensure!(reply.contains(says), "{line}: no {says:?} in:\n{reply}");
         }
         Ok(())
     })
@@ -71,14 +72,14 @@ fn commands() -> Result {
 /// Typed text is printed, and each key has caused an interrupt.
 fn typewriter() -> Result {
     with(&example("typewriter")?, |session| {
-        session.expect("Type, on CPU 2; Ctrl-D ends it.", PATIENCE)?;
+        session.expect("Type, on CPU 2; Ctrl-D ends it.", TIMEOUT)?;
         for word in ["one", "two", "three"] {
             session.send_line(word)?;
-            session.expect(word, PATIENCE)?;
+            session.expect(word, TIMEOUT)?;
         }
         session.send_line("\x04")?;
-        session.expect(" interrupts", PATIENCE)?;
-        session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+        session.expect(" interrupts", TIMEOUT)?;
+        session.expect_exit(Outcome::Kernel(0), TIMEOUT)?;
         Ok(())
     })
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use tocsin_tests::symbols::Symbols;
 
-use crate::{PATIENCE, Result, ensure, ensure_eq};
+use crate::{Result, TIMEOUT, ensure, ensure_eq};
 
 /// Number of hexadecimal digits of a register in the reply to `g`.
 const REGISTER: usize = 16;
@@ -26,7 +26,7 @@ pub struct Gdb(BufReader<UnixStream>);
 impl Gdb {
     pub fn connect(socket: &Path) -> Result<Self> {
         let stream = UnixStream::connect(socket)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         Ok(Self(BufReader::new(stream)))
     }
 
@@ -36,19 +36,19 @@ impl Gdb {
         write!(self.0.get_mut(), "+${packet}#{sum:02x}")?;
         // The server may acknowledge the packet before the reply.
         self.0.skip_until(b'$')?;
-        let mut answer = Vec::new();
-        self.0.read_until(b'#', &mut answer)?;
-        answer.pop();
+        let mut reply = Vec::new();
+        self.0.read_until(b'#', &mut reply)?;
+        reply.pop();
         self.0.read_exact(&mut [0; 2])?;
-        Ok(String::from_utf8(answer)?)
+        Ok(String::from_utf8(reply)?)
     }
 
     /// Sends a packet and checks that the reply has this prefix.
     pub fn expect(&mut self, packet: &str, beginning: &str) -> Result {
-        let answer = self.ask(packet)?;
+        let reply = self.ask(packet)?;
         ensure!(
-            answer.starts_with(beginning),
-            "{packet:?} is answered by {answer:?}, not {beginning:?}"
+            reply.starts_with(beginning),
+            "{packet:?} is answered by {reply:?}, not {beginning:?}"
         );
         Ok(())
     }
@@ -114,9 +114,9 @@ impl Gdb {
     }
 
     /// A general-purpose register of the stopped CPU, by gdb's number.
-    pub fn register(&mut self, place: usize) -> Result<u64> {
+    pub fn register(&mut self, index: usize) -> Result<u64> {
         let registers = self.ask("g")?;
-        let digits = registers.get(place * REGISTER..(place + 1) * REGISTER);
+        let digits = registers.get(index * REGISTER..(index + 1) * REGISTER);
         let digits = digits.ok_or("too few registers")?;
         Ok(u64::from_str_radix(digits, 16)?.swap_bytes())
     }

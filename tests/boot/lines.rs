@@ -12,10 +12,10 @@ use tocsin_tests::interrupts::counted_by_both;
 use tocsin_tests::records;
 use tocsin_tools::{Machine, Outcome, Session};
 
-use crate::{MODES, PATIENCE, Result, SIZES, ensure, ensure_eq, power_off, trial, with};
+use crate::{MODES, Result, SIZES, TIMEOUT, ensure, ensure_eq, power_off, trial, with};
 
-/// Number of vectors for lines per CPU: classes 3 to 13, except for ten with a fixed use.
-const VECTORS: u64 = 11 * 16 - 10;
+/// Number of vectors for lines per CPU: classes 3 to 13, except for eleven with a fixed use.
+const VECTORS: u64 = 11 * 16 - 11;
 
 /// The rejected requests of `lines test`: one vector more than each class has, a missing CPU, ISA
 /// interrupt and GSI, a pin that is in use, and an IPI to a level-triggered one.
@@ -79,10 +79,10 @@ fn machine(mode: &str, cpus: u32, run: Option<String>) -> Result<Machine> {
 /// Each vector of the boot CPU and of the last CPU is allocated, delivers once and is freed, twice.
 fn every_vector(machine: &Machine, last: u32) -> Result {
     with(machine, |session| {
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         for _ in 0..2 {
             for cpu in [0, last] {
-                let answer = session.command(&format!("lines test {cpu} json"), PATIENCE)?;
+                let reply = session.command(&format!("lines test {cpu} json"), TIMEOUT)?;
                 // The console and the keyboard use vectors of the boot CPU.
                 let vectors = VECTORS - 2 * u64::from(cpu == 0);
                 let expected = json!({
@@ -95,8 +95,8 @@ fn every_vector(machine: &Machine, last: u32) -> Result {
                     "errors": [],
                 });
                 ensure!(
-                    records::contain(&answer, &expected)?,
-                    "found {answer}, expected {expected}"
+                    records::contain(&reply, &expected)?,
+                    "found {reply}, expected {expected}"
                 );
             }
         }
@@ -107,7 +107,7 @@ fn every_vector(machine: &Machine, last: u32) -> Result {
 /// By the kernel's counts, which include the seed, no interrupt is lost or duplicated.
 fn storm(machine: &Machine) -> Result {
     with(machine, |session| {
-        session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+        session.expect_exit(Outcome::Kernel(0), TIMEOUT)?;
         every_kind(session)
     })
 }
@@ -118,21 +118,21 @@ fn unclaimed(machine: &Machine, cpu: u32) -> Result {
     /// The input of the first `edu`'s pin.
     const PIN: usize = 10;
     with(machine, |session| {
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         let is_open = |session: &Session| -> Result<bool> {
             let shared = Shared::of(session)?;
             let io_apic = shared.io_apics.first().ok_or("no I/O APIC")?;
             Ok(io_apic.unmasked().contains(&PIN))
         };
         session.send_line(&format!("storm unclaimed {cpu} json"))?;
-        for told in ["masked for 100 ms", "masked for 200 ms, storm 2 in a row"] {
-            session.expect(&format!("warning: line edu (GSI {PIN}, "), PATIENCE)?;
-            session.expect(told, PATIENCE)?;
+        for reported in ["masked for 100 ms", "masked for 200 ms, storm 2 in a row"] {
+            session.expect(&format!("warning: line edu (GSI {PIN}, "), TIMEOUT)?;
+            session.expect(reported, TIMEOUT)?;
         }
-        session.expect("masked for 400 ms, storm 3 in a row", PATIENCE)?;
+        session.expect("masked for 400 ms, storm 3 in a row", TIMEOUT)?;
         ensure!(!is_open(session)?, "QEMU's pin {PIN} is not masked");
-        session.expect("line edu: unmasked on probation", PATIENCE)?;
-        let events = events(&session.wait_prompt(PATIENCE)?)?;
+        session.expect("line edu: unmasked on probation", TIMEOUT)?;
+        let events = events(&session.wait_prompt(TIMEOUT)?)?;
         let storms: Vec<_> = events.iter().filter_map(|event| event.storm).collect();
         ensure_eq!(storms, [1, 2, 3], "storms");
         let names: Vec<_> = events.iter().map(|event| event.event.as_str()).collect();
@@ -153,8 +153,8 @@ struct Event {
 
 /// The events, except for the observation of a masked line, for which a busy host may leave no
 /// time.
-fn events(answer: &str) -> Result<Vec<Event>> {
-    let mut events: Vec<Event> = records::all(answer, "storm_step")?;
+fn events(reply: &str) -> Result<Vec<Event>> {
+    let mut events: Vec<Event> = records::all(reply, "storm_step")?;
     events.retain(|event| event.event != "silent");
     Ok(events)
 }
@@ -162,8 +162,8 @@ fn events(answer: &str) -> Result<Vec<Event>> {
 /// An edge that arrives while its line is masked for a storm is replayed.
 fn latched(machine: &Machine) -> Result {
     with(machine, |session| {
-        session.wait_prompt(PATIENCE)?;
-        let events = events(&session.command("storm latched json", PATIENCE)?)?;
+        session.wait_prompt(TIMEOUT)?;
+        let events = events(&session.command("storm latched json", TIMEOUT)?)?;
         let names: Vec<_> = events.iter().map(|event| event.event.as_str()).collect();
         ensure_eq!(names, ["handled", "masked", "retried", "handled"], "events");
         power_off(session)
@@ -173,7 +173,7 @@ fn latched(machine: &Machine) -> Result {
 /// The kernel's count of each vector is the number that QEMU delivered.
 fn as_delivered(machine: &Machine) -> Result {
     with(machine, |session| {
-        session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+        session.expect_exit(Outcome::Kernel(0), TIMEOUT)?;
         every_kind(session)?;
         counted_by_both(&session.transcript().text_from(0), &session.log())?;
         Ok(())

@@ -9,10 +9,10 @@ use tocsin_tools::Session;
 use tocsin_tools::settings::BootWay;
 
 use crate::outside::{self, State};
-use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, trial_unless, with};
+use crate::{Result, STOPPED, TIMEOUT, ensure, ensure_eq, trial_unless, with};
 
 /// Share of the memory, in percent, that firmware and loader may reserve.
-const KEPT: u64 = 25;
+const RESERVED_PERCENT: u64 = 25;
 
 pub fn trials() -> Vec<Trial> {
     let cells = matrix::cells().into_iter();
@@ -26,19 +26,19 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn boot(cell: &Cell, session: &mut Session) -> Result {
-    let log = session.wait_prompt(PATIENCE)?;
+    let log = session.wait_prompt(TIMEOUT)?;
     let loader = match cell.way {
         BootWay::Direct => "by PVH, directly",
         BootWay::Limine | BootWay::LimineUefi => "by Limine ",
     };
     ensure!(log.contains(loader), "the boot log does not say {loader:?}");
-    let told = log
+    let reported = log
         .lines()
         .find_map(|line| line.split_once("protections on: "));
-    let (_, told) = told.ok_or("no line says which protections are on")?;
-    let (on, missing) = told
+    let (_, reported) = reported.ok_or("no line says which protections are on")?;
+    let (on, missing) = reported
         .split_once("; not on this processor: ")
-        .unwrap_or((told, ""));
+        .unwrap_or((reported, ""));
     ensure_eq!(
         on,
         cell.cpu.protections.join(" "),
@@ -50,10 +50,10 @@ fn boot(cell: &Cell, session: &mut Session) -> Result {
         "protections that are missing"
     );
 
-    let memory = session.command("memory json", PATIENCE)?;
+    let memory = session.command("memory json", TIMEOUT)?;
     let seen = outside::usable_bytes(&memory)?;
     let there = cell.memory().bytes();
-    let least = there / 100 * (100 - KEPT);
+    let least = there / 100 * (100 - RESERVED_PERCENT);
     ensure!(
         (least..=there).contains(&seen),
         "{seen} bytes of {there} are usable"
@@ -67,11 +67,11 @@ fn boot(cell: &Cell, session: &mut Session) -> Result {
 
     // The symbols are loaded separately from the code: as a module, or as the kernel's file.
     session.send_line("fault ud")?;
-    session.expect_exit(STOPPED, PATIENCE)?;
+    session.expect_exit(STOPPED, TIMEOUT)?;
     let report = Report::parse(&session.transcript().text_from(0))?;
     ensure_eq!(report.title, "#UD invalid opcode", "title");
     ensure!(
-        report.at.is_in("provoke::undefined_opcode"),
+        report.at.is_in("fault_injection::undefined_opcode"),
         "the fault was at {:?}",
         report.at
     );

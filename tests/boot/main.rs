@@ -15,7 +15,6 @@ mod entry;
 mod example;
 mod faults;
 mod firmware;
-mod gate;
 mod gdb;
 mod injected;
 mod lines;
@@ -24,6 +23,7 @@ mod monitor;
 mod outside;
 mod pci;
 mod priority;
+mod regression;
 mod smp;
 mod sources;
 mod timers;
@@ -33,13 +33,13 @@ use std::error::Error;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use tocsin_tests::answers::TimerRun;
+use tocsin_tests::output::TimerRun;
 use tocsin_tests::{matrix, records};
 use tocsin_tools::settings::{Accel, BootWay, Smp};
 use tocsin_tools::{Machine, Outcome, Session};
 
 /// Time limit: far more than any test takes, even if two machines share a slow host.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Default number of concurrent machines: each uses a CPU of the host.
 const AT_A_TIME: usize = 2;
@@ -102,9 +102,9 @@ fn with(machine: &Machine, test: impl FnOnce(&mut Session) -> Result) -> Result 
         if message.contains("--- command line") {
             return e;
         }
-        let said = session.transcript().tail(60);
+        let output = session.transcript().tail(60);
         format!(
-            "{message}\n--- COM1 (seconds | line)\n{said}--- command line\n{}",
+            "{message}\n--- COM1 (seconds | line)\n{output}--- command line\n{}",
             session.command_line()
         )
         .into()
@@ -128,7 +128,7 @@ fn power_off_with(session: &mut Session, status: u8) -> Result {
 
 fn leave(session: &mut Session, command: &str, status: u8) -> Result {
     session.send_line(command)?;
-    session.expect_exit(Outcome::Kernel(status), PATIENCE)?;
+    session.expect_exit(Outcome::Kernel(status), TIMEOUT)?;
     Ok(())
 }
 
@@ -138,13 +138,13 @@ fn gate_record(vector: u8) -> String {
 }
 
 /// Checks the records of `timer` without TSC-deadline mode: every expected interrupt arrived.
-fn check_timer(answer: &str) -> Result {
-    check_timer_modes(answer, &[("one_shot", 1), ("periodic", 10)])
+fn check_timer(reply: &str) -> Result {
+    check_timer_modes(reply, &[("one_shot", 1), ("periodic", 10)])
 }
 
 /// The local APIC timer interrupted this often in each of these modes.
-fn check_timer_modes(answer: &str, modes: &[(&str, u32)]) -> Result {
-    let runs: Vec<TimerRun> = records::all(answer, "timer_run")?;
+fn check_timer_modes(reply: &str, modes: &[(&str, u32)]) -> Result {
+    let runs: Vec<TimerRun> = records::all(reply, "timer_run")?;
     let expected = modes.iter().map(|&(mode, count)| TimerRun {
         mode: mode.to_owned(),
         expected: count,
@@ -197,7 +197,7 @@ fn main() -> std::process::ExitCode {
     trials.extend(deadlocks::trials());
     trials.extend(example::trials());
     trials.extend(faults::trials());
-    trials.extend(gate::trials());
+    trials.extend(regression::trials());
     trials.extend(injected::trials());
     trials.extend(outside::trials());
     trials.extend(pci::trials());

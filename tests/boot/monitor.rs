@@ -4,7 +4,7 @@ use libtest_mimic::Trial;
 use tocsin_tools::{Machine, Outcome, PROMPT, Session};
 
 use crate::{
-    PATIENCE, Result, ensure, ensure_eq, gate_record, plain, power_off, power_off_failed,
+    Result, TIMEOUT, ensure, ensure_eq, gate_record, plain, power_off, power_off_failed,
     power_off_with, trial, with,
 };
 
@@ -12,58 +12,55 @@ use crate::{
 const MISTAKES: &[(&str, &str)] = &[
     (
         "nope",
-        "nope: unknown command `nope`; `help` lists the commands",
+        "nope: unknown command `nope` (`help` lists the commands)",
     ),
     (
         "help nope",
-        "help: unknown command `nope`; `help` lists the commands",
+        "help: unknown command `nope` (`help` lists the commands)",
     ),
-    ("help help help", "help: `help` is one argument too many"),
-    ("memory all", "memory: `all` is one argument too many"),
+    ("help help help", "help: extra argument `help`"),
+    ("memory all", "memory: extra argument `all`"),
     (
         "idt 256",
-        "idt: `256` will not do; expected a number from 0 to 255",
+        "idt: invalid argument `256` (expected a number from 0 to 255",
     ),
-    ("idt 1 2", "idt: `2` is one argument too many"),
+    ("idt 1 2", "idt: extra argument `2`"),
     (
         "idt -1",
-        "idt: `-1` will not do; expected a number from 0 to 255",
+        "idt: invalid argument `-1` (expected a number from 0 to 255",
     ),
     (
         "idt -x1 \"a b\"",
-        "idt: `-x1` will not do; expected a number from 0 to 255",
+        "idt: invalid argument `-x1` (expected a number from 0 to 255",
     ),
     (
         "idt --all",
-        "idt: `--all` will not do; expected a number from 0 to 255",
+        "idt: invalid argument `--all` (expected a number from 0 to 255",
     ),
-    (
-        "fault",
-        "fault: an argument is missing; usage: fault <kind>",
-    ),
+    ("fault", "fault: missing argument (usage: fault <kind>"),
     (
         "fault nope",
-        "fault: `nope` will not do; expected a kind that `fault list` shows",
+        "fault: invalid argument `nope` (expected a kind that `fault list` shows",
     ),
     (
         "fault ud now",
-        "fault: `now` will not do; expected a number from 0",
+        "fault: invalid argument `now` (expected a number from 0",
     ),
     (
         "fault 256",
-        "fault: `256` will not do; expected a kind that `fault list` shows",
+        "fault: invalid argument `256` (expected a kind that `fault list` shows",
     ),
     (
         "poweroff 101",
-        "poweroff: `101` will not do; expected a number from 0 to 100",
+        "poweroff: invalid argument `101` (expected a number from 0 to 100",
     ),
     (
         "poweroff -1",
-        "poweroff: `-1` will not do; expected a number from 0 to 100",
+        "poweroff: invalid argument `-1` (expected a number from 0 to 100",
     ),
-    ("poweroff 1 2", "poweroff: `2` is one argument too many"),
-    ("reboot now", "reboot: `now` is one argument too many"),
-    ("storm 1 2 3", "storm: `3` is one argument too many"),
+    ("poweroff 1 2", "poweroff: extra argument `2`"),
+    ("reboot now", "reboot: extra argument `now`"),
+    ("storm 1 2 3", "storm: extra argument `3`"),
     (
         "lapic 99",
         "lapic: CPU 99 is not online; `cpus` lists those that are",
@@ -82,19 +79,19 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "prio hold on",
-        "prio: `on` will not do; expected `lock`, `interrupts`, `priority` or `ceiling`",
+        "prio: invalid argument `on` (expected `lock`, `interrupts`, `priority` or `ceiling`",
     ),
     (
         "sources pit 0",
-        "sources: `0` will not do; expected a number from 1 to 10000",
+        "sources: invalid argument `0` (expected a number from 1 to 10000",
     ),
     (
         "spurious ipi 31",
-        "spurious: `31` will not do; expected a vector from 32 to 255; those below are exceptions'",
+        "spurious: invalid argument `31` (expected a vector from 32 to 255; those below are exceptions'",
     ),
     (
         "watchdog",
-        "watchdog: an argument is missing; usage: watchdog on|off|show",
+        "watchdog: missing argument (usage: watchdog on|off|show",
     ),
 ];
 
@@ -139,7 +136,7 @@ pub fn trials() -> Vec<Trial> {
         trial("run::in_order_and_with_status", || {
             run("memory json; idt 3 json; poweroff 7", run_in_order)
         }),
-        trial("run::goes_on_after_a_mistake", || {
+        trial("run::continues_after_an_error", || {
             run("nope; idt 3 json; poweroff", run_after_a_mistake)
         }),
         trial("run::ends_at_the_prompt", || {
@@ -162,47 +159,47 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn help(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("help", PATIENCE)?;
-    let names: Vec<_> = answer
+    session.wait_prompt(TIMEOUT)?;
+    let reply = session.command("help", TIMEOUT)?;
+    let names: Vec<_> = reply
         .lines()
         .filter_map(|line| line.strip_prefix("  "))
         // An indented line continues the previous one.
         .filter_map(|line| line.split(' ').next().filter(|word| !word.is_empty()))
         .collect();
-    for line in answer.lines() {
+    for line in reply.lines() {
         let width = line.chars().count();
         ensure!(width <= 100, "{width} characters: {line}");
     }
     for name in ["help", "idt", "memory", "fault", "poweroff", "reboot"] {
         ensure!(
             names.contains(&name),
-            "`help` does not list {name}:\n{answer}"
+            "`help` does not list {name}:\n{reply}"
         );
     }
     for name in names {
-        let answer = session.command(&format!("help {name}"), PATIENCE)?;
-        let used = answer.lines().next().unwrap_or_default();
+        let reply = session.command(&format!("help {name}"), TIMEOUT)?;
+        let used = reply.lines().next().unwrap_or_default();
         ensure_eq!(
             used.split(' ').next(),
             Some(name),
             "first word of `help {name}`"
         );
         ensure!(
-            answer.lines().count() > 1,
-            "`help {name}` says nothing:\n{answer}"
+            reply.lines().count() > 1,
+            "`help {name}` says nothing:\n{reply}"
         );
     }
     Ok(())
 }
 
 fn mistakes(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     for (line, message) in MISTAKES {
-        let answer = session.command(line, PATIENCE)?;
+        let reply = session.command(line, TIMEOUT)?;
         ensure!(
-            answer.starts_with(message),
-            "{line:?}: expected {message:?}, found {answer:?}"
+            reply.starts_with(message),
+            "{line:?}: expected {message:?}, found {reply:?}"
         );
     }
     Ok(())
@@ -210,67 +207,63 @@ fn mistakes(session: &mut Session) -> Result {
 
 /// An empty line, a corrected typing error, and a line that is too long.
 fn editing(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    ensure_eq!(
-        session.command("", PATIENCE)?,
-        "",
-        "answer to an empty line"
-    );
+    session.wait_prompt(TIMEOUT)?;
+    ensure_eq!(session.command("", TIMEOUT)?, "", "answer to an empty line");
     session.send_line("idxt\u{8}\u{8}t 3 json")?;
-    let answer = session.wait_prompt(PATIENCE)?;
+    let reply = session.wait_prompt(TIMEOUT)?;
     ensure!(
-        answer.contains(&gate_record(3)),
-        "backspace did not put it right:\n{answer}"
+        reply.contains(&gate_record(3)),
+        "backspace did not put it right:\n{reply}"
     );
     session.send_line(&"x".repeat(1000))?;
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("idt 3 json", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    let reply = session.command("idt 3 json", TIMEOUT)?;
     ensure!(
-        answer.contains(&gate_record(3)),
-        "no answer after a long line:\n{answer}"
+        reply.contains(&gate_record(3)),
+        "no answer after a long line:\n{reply}"
     );
     Ok(())
 }
 
 fn joined(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("idt 3 json;nope ; idt 14 json;", PATIENCE)?;
-    let places = [
+    session.wait_prompt(TIMEOUT)?;
+    let reply = session.command("idt 3 json;nope ; idt 14 json;", TIMEOUT)?;
+    let offsets = [
         gate_record(3),
         "unknown command `nope`".to_owned(),
         gate_record(14),
     ];
-    let places: Vec<_> = places.map(|part| answer.find(&part)).into();
+    let offsets: Vec<_> = offsets.map(|part| reply.find(&part)).into();
     ensure!(
-        places.iter().all(Option::is_some),
-        "an answer is missing:\n{answer}"
+        offsets.iter().all(Option::is_some),
+        "an answer is missing:\n{reply}"
     );
     ensure!(
-        places.is_sorted(),
-        "the answers are out of order:\n{answer}"
+        offsets.is_sorted(),
+        "the answers are out of order:\n{reply}"
     );
     Ok(())
 }
 
 fn poweroff(status: u8, session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     power_off_with(session, status)
 }
 
 /// Without a status, the exit status of `poweroff` shows whether a command has failed.
 fn poweroff_after_a_mistake(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    session.command("nope", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    session.command("nope", TIMEOUT)?;
     power_off_failed(session)
 }
 
 fn reboot(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     session.send_line("reboot")?;
-    let event = session.expect_event("RESET", 1, PATIENCE)?;
+    let event = session.expect_event("RESET", 1, TIMEOUT)?;
     ensure_eq!(event.reason(), "guest-reset", "reason of the reset");
-    session.expect("tocsin 0.", PATIENCE)?;
-    session.wait_prompt(PATIENCE)?;
+    session.expect("tocsin 0.", TIMEOUT)?;
+    session.wait_prompt(TIMEOUT)?;
     // By the requested reset, not by the triple fault that also resets a PC.
     ensure!(
         !session.log().contains("Triple fault"),
@@ -286,25 +279,25 @@ fn run(script: &str, test: fn(&mut Session) -> Result) -> Result {
 }
 
 fn run_in_order(session: &mut Session) -> Result {
-    session.expect_exit(Outcome::Kernel(7), PATIENCE)?;
+    session.expect_exit(Outcome::Kernel(7), TIMEOUT)?;
     let output = session.transcript().text_from(0);
-    let places = [
+    let offsets = [
         "tocsin> memory json\n@json ".to_owned(),
         format!("tocsin> idt 3 json\n{}", gate_record(3)),
         "tocsin> poweroff 7".to_owned(),
     ];
-    let places: Vec<_> = places.map(|part| output.find(&part)).into();
+    let offsets: Vec<_> = offsets.map(|part| output.find(&part)).into();
     ensure!(
-        places.iter().all(Option::is_some),
+        offsets.iter().all(Option::is_some),
         "a command or its answer is missing"
     );
-    ensure!(places.is_sorted(), "the commands are out of order");
+    ensure!(offsets.is_sorted(), "the commands are out of order");
     ensure_eq!(output.matches(PROMPT).count(), 3, "prompts");
     Ok(())
 }
 
 fn run_after_a_mistake(session: &mut Session) -> Result {
-    session.expect_exit(Outcome::Kernel(1), PATIENCE)?;
+    session.expect_exit(Outcome::Kernel(1), TIMEOUT)?;
     let output = session.transcript().text_from(0);
     for part in ["nope: unknown command `nope`", &gate_record(3)] {
         ensure!(output.contains(part), "{part:?} is missing");
@@ -313,19 +306,19 @@ fn run_after_a_mistake(session: &mut Session) -> Result {
 }
 
 fn run_then_prompt(session: &mut Session) -> Result {
-    session.expect(&gate_record(3), PATIENCE)?;
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("idt 14 json", PATIENCE)?;
+    session.expect(&gate_record(3), TIMEOUT)?;
+    session.wait_prompt(TIMEOUT)?;
+    let reply = session.command("idt 14 json", TIMEOUT)?;
     ensure!(
-        answer.contains(&gate_record(14)),
-        "no answer at the prompt:\n{answer}"
+        reply.contains(&gate_record(14)),
+        "no answer at the prompt:\n{reply}"
     );
     Ok(())
 }
 
 /// The kernel reports the error and boots.
 fn bad_option(line: &str, message: &str, session: &mut Session) -> Result {
-    let log = session.wait_prompt(PATIENCE)?;
+    let log = session.wait_prompt(TIMEOUT)?;
     ensure!(
         log.contains(&format!("command line: {line:?}")),
         "the line is not in the log:\n{log}"

@@ -5,14 +5,14 @@ use std::ops::Range;
 
 use libtest_mimic::Trial;
 use serde_json::json;
-use tocsin_tests::answers::{GateRecord, RegionRecord, StackRecord};
+use tocsin_tests::output::{GateRecord, RegionRecord, StackRecord};
 use tocsin_tests::page_tables::{self, Mapping};
 use tocsin_tests::processor::Processor;
 use tocsin_tests::records;
 use tocsin_tools::Session;
 use tocsin_tools::settings::Memory;
 
-use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+use crate::{Result, TIMEOUT, ensure, ensure_eq, plain, trial, with};
 
 /// CR0 and EFER (SDM vol. 3A, 2.5 and vol. 4, 2.1).
 const CR0_WP: u64 = 1 << 16;
@@ -28,10 +28,10 @@ const GATES: usize = 256;
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        trial("outside::idt_command_tells_the_gates", || {
+        trial("outside::idt_command_shows_the_gates", || {
             with(&plain(), idt_command)
         }),
-        trial("outside::memory_command_tells_the_rights", || {
+        trial("outside::memory_command_shows_the_rights", || {
             with(&plain(), memory_command)
         }),
     ]
@@ -260,16 +260,16 @@ pub fn stacks(memory: &str) -> Result<Vec<(String, Range<u64>)>> {
 }
 
 fn idt_command(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("idt json", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    let reply = session.command("idt json", TIMEOUT)?;
     let state = State::of(session)?;
     let gates = state.gates(session)?;
     let base = state.idt()?.0;
     let head = json!({
         "kind": "idt", "base": base, "limit": 0xfff, "gates": 256, "is_writable": false,
     });
-    ensure!(records::contain(&answer, &head)?, "no {head} in:\n{answer}");
-    let told: Vec<GateRecord> = records::all(&answer, "gate")?;
+    ensure!(records::contain(&reply, &head)?, "no {head} in:\n{reply}");
+    let reported: Vec<GateRecord> = records::all(&reply, "gate")?;
     let there = gates.iter().enumerate().map(|(vector, gate)| GateRecord {
         vector: vector as u8,
         address: base + (vector * GATE) as u64,
@@ -280,18 +280,18 @@ fn idt_command(session: &mut Session) -> Result {
         entry: gate.entry,
     });
     let there: Vec<_> = there.collect();
-    ensure_eq!(told, there, "gates");
+    ensure_eq!(reported, there, "gates");
     for vector in [0, 3, 8, 14, 32, 255] {
-        let answer = session.command(&format!("idt {vector} json"), PATIENCE)?;
-        let gate: GateRecord = records::one(&answer, "gate")?;
+        let reply = session.command(&format!("idt {vector} json"), TIMEOUT)?;
+        let gate: GateRecord = records::one(&reply, "gate")?;
         ensure_eq!(gate, there[vector], "gate {vector}");
     }
     Ok(())
 }
 
 fn memory_command(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("memory json", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    let reply = session.command("memory json", TIMEOUT)?;
     let state = State::of(session)?;
     let rights =
         |write, execute| move |m: &Mapping| (m.rights.write, m.rights.execute) == (write, execute);
@@ -305,13 +305,13 @@ fn memory_command(session: &mut Session) -> Result {
         "null_page_is_mapped": state.at(0).is_some(),
     });
     ensure!(
-        records::contain(&answer, &tables)?,
-        "no {tables} in:\n{answer}"
+        records::contain(&reply, &tables)?,
+        "no {tables} in:\n{reply}"
     );
     let there = Memory::default().bytes();
     ensure!(
-        usable_bytes(&answer)? > there / 10 * 9,
-        "memory is missing\n{answer}"
+        usable_bytes(&reply)? > there / 10 * 9,
+        "memory is missing\n{reply}"
     );
     Ok(())
 }

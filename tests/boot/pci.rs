@@ -11,7 +11,7 @@ use tocsin_tests::records;
 use tocsin_tools::{Machine, Outcome, Session};
 
 use crate::{
-    MODES, PATIENCE, Result, SIZES, ensure, ensure_eq, machine_in, plain, power_off,
+    MODES, Result, SIZES, TIMEOUT, ensure, ensure_eq, machine_in, plain, power_off,
     power_off_failed, trial, with,
 };
 
@@ -35,20 +35,20 @@ pub fn trials() -> Vec<Trial> {
         trial("pci::found::pc", || with(&machine("pc", 1)?, found)),
         trial("pci::found::none", || {
             with(&plain().board("microvm"), |session| {
-                session.wait_prompt(PATIENCE)?;
-                let answer = session.command("pci edu", PATIENCE)?;
+                session.wait_prompt(TIMEOUT)?;
+                let reply = session.command("pci edu", TIMEOUT)?;
                 let expected = "pci: no function 1234:11e8 (`pci` lists the functions)";
-                ensure!(answer.trim_end().ends_with(expected), "{answer}");
+                ensure!(reply.trim_end().ends_with(expected), "{reply}");
                 power_off_failed(session)
             })
         }),
     ];
     trials.push(trial("pci::shared::no_pair", || {
         with(&machine("q35", 1)?, |session| {
-            session.wait_prompt(PATIENCE)?;
-            let answer = session.command("pci shared", PATIENCE)?;
+            session.wait_prompt(TIMEOUT)?;
+            let reply = session.command("pci shared", TIMEOUT)?;
             let expected = "no two unclaimed functions 1234:11e8 with their pins at one input";
-            ensure!(answer.contains(expected), "{answer}");
+            ensure!(reply.contains(expected), "{reply}");
             power_off_failed(session)
         })
     }));
@@ -89,9 +89,9 @@ fn machine(board: &str, cpus: u32) -> Result<Machine> {
 
 /// The kernel finds exactly the functions of QEMU.
 fn found(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("pci json", PATIENCE)?;
-    let functions: Vec<FunctionRecord> = records::all(&answer, "pci_function")?;
+    session.wait_prompt(TIMEOUT)?;
+    let reply = session.command("pci json", TIMEOUT)?;
+    let functions: Vec<FunctionRecord> = records::all(&reply, "pci_function")?;
     let mut by_kernel = BTreeSet::new();
     for function in functions {
         by_kernel.insert(function.found()?);
@@ -162,23 +162,23 @@ impl RunRecord {
 
 /// Every kind interrupts the last CPU, and the CPUs to which it can be moved.
 fn interrupts(session: &mut Session, cpus: u32) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     let last = cpus - 1;
     let commands = ["edu", "virtio", "port"];
     for command in commands {
-        let answer = session.command(&format!("pci {command} {COUNT} {last} json"), PATIENCE)?;
+        let reply = session.command(&format!("pci {command} {COUNT} {last} json"), TIMEOUT)?;
         let (kind, expected) = match command {
             "edu" => ("edu_run", 2),
             // On this CPU, and on another CPU and back, if there is one.
             _ => ("message_run", if cpus > 1 { 3 } else { 1 }),
         };
-        let runs: Vec<RunRecord> = records::all(&answer, kind)?;
+        let runs: Vec<RunRecord> = records::all(&reply, kind)?;
         let complete = runs.iter().filter(|run| run.is_complete()).count();
-        ensure_eq!(complete, expected, "runs of {command} in:\n{answer}");
+        ensure_eq!(complete, expected, "runs of {command} in:\n{reply}");
         let bound = json!({ "kind": "pci_binding", "cpu": last });
         ensure!(
-            records::contain(&answer, &bound)?,
-            "not on CPU {last}:\n{answer}"
+            records::contain(&reply, &bound)?,
+            "not on CPU {last}:\n{reply}"
         );
         let masked = json!({
             "kind": "masked_message",
@@ -187,8 +187,8 @@ fn interrupts(session: &mut Session, cpus: u32) -> Result {
             "received_unmasked": true,
         });
         ensure!(
-            command == "edu" || records::contain(&answer, &masked)?,
-            "no mask in:\n{answer}"
+            command == "edu" || records::contain(&reply, &masked)?,
+            "no mask in:\n{reply}"
         );
     }
     power_off(session)
@@ -197,7 +197,7 @@ fn interrupts(session: &mut Session, cpus: u32) -> Result {
 /// Two devices at one input: each interrupt is claimed by its device, and one can be claimed by
 /// both.
 fn shared(session: &mut Session) -> Result {
-    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+    session.expect_exit(Outcome::Kernel(0), TIMEOUT)?;
     let text = session.transcript().text_from(0);
     let both = json!({
         "kind": "shared_run",
@@ -222,7 +222,7 @@ fn shared(session: &mut Session) -> Result {
 
 /// The kernel's count of each vector is the number that QEMU delivered.
 fn as_delivered(session: &mut Session) -> Result {
-    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+    session.expect_exit(Outcome::Kernel(0), TIMEOUT)?;
     let counted = counted_by_both(&session.transcript().text_from(0), &session.log())?;
     let devices: u64 = counted.range(0x50..0x60).map(|(_, count)| count).sum();
     // edu twice with a computation each, the others three rounds and one that was masked.

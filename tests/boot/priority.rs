@@ -9,7 +9,7 @@ use tocsin_tests::records;
 use tocsin_tools::Session;
 
 use crate::{
-    MODES, PATIENCE, Result, SIZES, ensure, ensure_eq, machine, machine_in, plain, power_off,
+    MODES, Result, SIZES, TIMEOUT, ensure, ensure_eq, machine, machine_in, plain, power_off,
     power_off_failed, trial, with,
 };
 
@@ -52,12 +52,12 @@ struct NestingTest {
 
 /// Runs twice, because the second run starts with the state that the first left.
 fn nest(session: &mut Session, cpus: u32) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     for _ in 0..2 {
-        check_nest(&session.command("nest json", PATIENCE)?, cpus.into())?;
+        check_nest(&session.command("nest json", TIMEOUT)?, cpus.into())?;
     }
     // Each vector ran once per run on each CPU: none lost, none duplicated.
-    let irqs: Vec<Irq> = records::all(&session.command("irqs json", PATIENCE)?, "irq")?;
+    let irqs: Vec<Irq> = records::all(&session.command("irqs json", TIMEOUT)?, "irq")?;
     for vector in DELIVERED {
         let irq = irqs.iter().find(|irq| irq.vector == vector);
         let irq = irq.ok_or(format!("no record of {vector:#04x} in {irqs:?}"))?;
@@ -70,7 +70,7 @@ fn nest(session: &mut Session, cpus: u32) -> Result {
 
 /// Checks that the output of `nest json` shows that all CPUs have passed, and shows the order of
 /// one.
-pub fn check_nest(answer: &str, cpus: u64) -> Result {
+pub fn check_nest(reply: &str, cpus: u64) -> Result {
     #[derive(Deserialize)]
     struct Step {
         begins: bool,
@@ -81,9 +81,9 @@ pub fn check_nest(answer: &str, cpus: u64) -> Result {
         in_order: cpus,
         masked: cpus,
     };
-    let found: NestingTest = records::one(answer, "nesting_test")?;
+    let found: NestingTest = records::one(reply, "nesting_test")?;
     ensure_eq!(found, expected, "CPUs that have passed");
-    let steps = records::all::<Step>(answer, "nesting_step")?;
+    let steps = records::all::<Step>(reply, "nesting_step")?;
     let begun: Vec<_> = steps.iter().filter(|step| step.begins).collect();
     let begun: Vec<_> = begun.iter().map(|step| step.vector).collect();
     ensure_eq!(begun, DELIVERED, "vectors by the kernel");
@@ -93,8 +93,8 @@ pub fn check_nest(answer: &str, cpus: u64) -> Result {
 
 /// QEMU's log of the deliveries, in the order that the classes require.
 fn nest_as_delivered(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    session.command("nest", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    session.command("nest", TIMEOUT)?;
     power_off(session)?;
     let log = session.log();
     let delivered = vectors_by_qemu(&log).filter(|vector| DELIVERED.contains(vector));
@@ -105,14 +105,14 @@ fn nest_as_delivered(session: &mut Session) -> Result {
 
 /// Four classes nest, so the depth is four, and never more; before, there was no nesting.
 fn depth(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     for row in depths(session)? {
         let [depth, most, used, bound] = row;
         ensure!(depth == 0 && most <= 1, "depth {depth}, most {most}");
         ensure_eq!(used > 0, most == 1, "whether the stack was used");
         ensure_eq!(bound, of_handlers(most), "its bound");
     }
-    session.command("nest", PATIENCE)?;
+    session.command("nest", TIMEOUT)?;
     for row in depths(session)? {
         let [depth, most, used, bound] = row;
         ensure_eq!([depth, most], [0, 4], "depth now and most");
@@ -141,8 +141,8 @@ fn depths(session: &mut Session) -> Result<[[u64; 4]; 2]> {
         stack_used: u64,
         stack_bound: u64,
     }
-    let answer = session.command("prio json", PATIENCE)?;
-    let rows = records::all::<Nesting>(&answer, "nesting")?.into_iter();
+    let reply = session.command("prio json", TIMEOUT)?;
+    let rows = records::all::<Nesting>(&reply, "nesting")?.into_iter();
     let rows = rows.map(|it| [it.depth, it.max_depth, it.stack_used, it.stack_bound]);
     let rows: Vec<[u64; 4]> = rows.collect();
     rows.try_into()
@@ -158,9 +158,9 @@ struct Backtrace {
 
 /// Each CPU reports its location by NMI: the boot CPU in the command, the others idle.
 fn backtrace(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("backtrace all json", PATIENCE)?;
-    let backtraces: Vec<Backtrace> = records::all(&answer, "backtrace")?;
+    session.wait_prompt(TIMEOUT)?;
+    let reply = session.command("backtrace all json", TIMEOUT)?;
+    let backtraces: Vec<Backtrace> = records::all(&reply, "backtrace")?;
     ensure_eq!(backtraces.len(), 3, "backtraces");
     for (cpu, backtrace) in (0..).zip(&backtraces) {
         ensure_eq!(backtrace.cpu, cpu, "CPU");
@@ -173,29 +173,29 @@ fn backtrace(session: &mut Session) -> Result {
             "CPU {cpu} is not in {function}: {backtrace:x?}"
         );
     }
-    let answer = session.command("backtrace 7", PATIENCE)?;
-    ensure!(answer.contains("CPU 7 is not online"), "{answer}");
-    let answer = session.command("backtrace x", PATIENCE)?;
-    ensure!(answer.contains("`x` will not do"), "{answer}");
+    let reply = session.command("backtrace 7", TIMEOUT)?;
+    ensure!(reply.contains("CPU 7 is not online"), "{reply}");
+    let reply = session.command("backtrace x", TIMEOUT)?;
+    ensure!(reply.contains("invalid argument `x`"), "{reply}");
     power_off_failed(session)
 }
 
 /// A CPU with interrupts disabled is reported with its activity, and again when it has recovered.
 fn watchdog(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    session.command("watchdog on", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    session.command("watchdog on", TIMEOUT)?;
     session.send_line("fault lockup 2")?;
     session.expect(
         "error: watchdog: CPU 2: hard lockup: no interrupts for",
-        PATIENCE,
+        TIMEOUT,
     )?;
-    session.expect("tocsin_monitor::commands::provoke::lock_up+0x", PATIENCE)?;
     session.expect(
         "warning: watchdog: CPU 2: handles interrupts again",
-        PATIENCE,
+        TIMEOUT,
     )?;
-    session.expect("fault: the kernel goes on", PATIENCE)?;
-    session.wait_prompt(PATIENCE)?;
-    session.command("watchdog off", PATIENCE)?;
+    session.expect("warning: watchdog: CPU 2 answers interrupts again", TIMEOUT)?;
+    session.expect("fault: the kernel continues", TIMEOUT)?;
+    session.wait_prompt(TIMEOUT)?;
+    session.command("watchdog off", TIMEOUT)?;
     power_off(session)
 }

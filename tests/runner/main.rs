@@ -14,10 +14,10 @@ use tocsin_tools::settings::{Accel, BootWay, Memory};
 use tocsin_tools::{Machine, Outcome, PROMPT, Session, SessionError};
 
 /// Far more than any of these guests needs, also on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a guest that does nothing is watched.
-const GLANCE: Duration = Duration::from_millis(500);
+const SHORT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A guest's image, and the machine that boots it.
 fn machine(guest: &[u8]) -> (NamedTempFile, Machine) {
@@ -31,11 +31,11 @@ fn machine(guest: &[u8]) -> (NamedTempFile, Machine) {
 
 /// A shell script in place of an emulator; file descriptor 3 is QMP.
 fn emulator(does: &str) -> (TempDir, PathBuf) {
-    let place = tempfile::tempdir().unwrap();
-    let file = place.path().join("qemu");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("qemu");
     std::fs::write(&file, format!("#!/bin/sh\n{does}\n")).unwrap();
     std::fs::set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
-    (place, file)
+    (dir, file)
 }
 
 fn start(guest: &[u8]) -> (NamedTempFile, Session) {
@@ -48,15 +48,12 @@ fn start(guest: &[u8]) -> (NamedTempFile, Session) {
 fn every_kernel_status_comes_back() {
     for status in [0, 1, 7, exit::MAX, exit::STOPPED] {
         let (_image, mut session) = start(&Guest::new().exit(exit::to_port(status)).halt());
-        assert_eq!(
-            session.wait_exit(PATIENCE).unwrap(),
-            Outcome::Kernel(status)
-        );
+        assert_eq!(session.wait_exit(TIMEOUT).unwrap(), Outcome::Kernel(status));
         session
-            .expect_exit(Outcome::Kernel(status), PATIENCE)
+            .expect_exit(Outcome::Kernel(status), TIMEOUT)
             .unwrap();
         let error = session
-            .expect_exit(Outcome::Kernel(99), PATIENCE)
+            .expect_exit(Outcome::Kernel(99), TIMEOUT)
             .unwrap_err();
         assert!(matches!(error, SessionError::WrongEnd { .. }), "{error}");
     }
@@ -67,27 +64,27 @@ fn other_statuses_are_not_the_kernels() {
     for value in [0, 1, exit::BASE - 1, exit::to_port(exit::STOPPED) + 1] {
         let (_image, mut session) = start(&Guest::new().exit(value).halt());
         let code = i32::try_from(2 * value + 1).unwrap();
-        assert_eq!(session.wait_exit(PATIENCE).unwrap(), Outcome::Qemu(code));
+        assert_eq!(session.wait_exit(TIMEOUT).unwrap(), Outcome::Qemu(code));
     }
 }
 
 #[test]
 fn a_hang_is_a_time_out_that_shows_the_last_output() {
     let (_image, mut session) = start(&Guest::new().say("one\r\ntwo").halt());
-    let before = session.expect("two", PATIENCE).unwrap();
+    let before = session.expect("two", TIMEOUT).unwrap();
     assert_eq!(before, "one\n");
-    let error = session.wait_prompt(GLANCE).unwrap_err();
+    let error = session.wait_prompt(SHORT_TIMEOUT).unwrap_err();
     assert!(matches!(error, SessionError::TimedOut { .. }), "{error}");
     let message = error.to_string();
     for part in ["within 0.5 s", "| one\n", "| two\n", "EIP=0010", "-kernel"] {
         assert!(message.contains(part), "{part:?} is missing in\n{message}");
     }
-    let error = session.wait_exit(GLANCE).unwrap_err();
+    let error = session.wait_exit(SHORT_TIMEOUT).unwrap_err();
     assert!(matches!(error, SessionError::TimedOut { .. }), "{error}");
 }
 
 #[test]
-fn who_talks_is_waited_for_longer_but_not_for_ever() {
+fn output_extends_the_time_limit_once() {
     const LIMIT: Duration = Duration::from_secs(1);
     let (_image, mut session) = start(&Guest::new().babble(b'.'));
     let begin = Instant::now();
@@ -99,20 +96,20 @@ fn who_talks_is_waited_for_longer_but_not_for_ever() {
 #[test]
 fn a_triple_fault_is_named() {
     let (_image, mut session) = start(&Guest::new().say("up\n").triple_fault().halt());
-    let error = session.wait_prompt(PATIENCE).unwrap_err();
+    let error = session.wait_prompt(TIMEOUT).unwrap_err();
     assert!(matches!(error, SessionError::TripleFault { .. }), "{error}");
     let message = error.to_string();
     for part in ["triple fault", "| up\n", "Triple fault"] {
         assert!(message.contains(part), "{part:?} is missing in\n{message}");
     }
-    assert_eq!(session.wait_exit(PATIENCE).unwrap(), Outcome::TripleFault);
+    assert_eq!(session.wait_exit(TIMEOUT).unwrap(), Outcome::TripleFault);
 }
 
 #[test]
 fn a_triple_fault_is_seen_where_the_machine_may_reboot() {
     let (_image, machine) = machine(&Guest::new().say("up\n").triple_fault().halt());
     let mut session = Session::start(&machine.reboots()).unwrap();
-    let error = session.wait_prompt(PATIENCE).unwrap_err();
+    let error = session.wait_prompt(TIMEOUT).unwrap_err();
     assert!(matches!(error, SessionError::TripleFault { .. }), "{error}");
     assert_eq!(session.run_to_end(), Outcome::TripleFault);
 }
@@ -120,8 +117,8 @@ fn a_triple_fault_is_seen_where_the_machine_may_reboot() {
 #[test]
 fn a_reset_is_not_a_triple_fault() {
     let (_image, mut session) = start(&Guest::new().say("up\n").reset().halt());
-    assert_eq!(session.wait_exit(PATIENCE).unwrap(), Outcome::Reset);
-    let error = session.wait_prompt(PATIENCE).unwrap_err();
+    assert_eq!(session.wait_exit(TIMEOUT).unwrap(), Outcome::Reset);
+    let error = session.wait_prompt(TIMEOUT).unwrap_err();
     assert!(
         matches!(
             error,
@@ -139,9 +136,9 @@ fn a_machine_that_may_reboot_does() {
     let (_image, machine) = machine(&Guest::new().say("up\n").reset().halt());
     let mut session = Session::start(&machine.reboots()).unwrap();
     for _ in 0..3 {
-        session.expect("up\n", PATIENCE).unwrap();
+        session.expect("up\n", TIMEOUT).unwrap();
     }
-    let event = session.expect_event("RESET", 2, PATIENCE).unwrap();
+    let event = session.expect_event("RESET", 2, TIMEOUT).unwrap();
     assert_eq!(event.reason(), "guest-reset");
 }
 
@@ -166,9 +163,9 @@ fn input_reaches_the_guest_and_output_is_copied() {
     let (_image, machine) = machine(&guest.exit(exit::to_port(0)).halt());
     let copy = Copy::default();
     let mut session = Session::start_copied(&machine, Box::new(copy.clone())).unwrap();
-    assert_eq!(session.wait_prompt(PATIENCE).unwrap(), "");
-    assert_eq!(session.command("ab", PATIENCE).unwrap(), "bye\n");
-    session.expect_exit(Outcome::Kernel(0), PATIENCE).unwrap();
+    assert_eq!(session.wait_prompt(TIMEOUT).unwrap(), "");
+    assert_eq!(session.command("ab", TIMEOUT).unwrap(), "bye\n");
+    session.expect_exit(Outcome::Kernel(0), TIMEOUT).unwrap();
     let all = format!("{PROMPT}ab\r\nbye\r\n{PROMPT}");
     assert_eq!(session.transcript().bytes(), all.as_bytes());
     assert_eq!(copy.0.lock().unwrap().as_slice(), all.as_bytes());
@@ -176,9 +173,9 @@ fn input_reaches_the_guest_and_output_is_copied() {
 }
 
 #[test]
-fn qemu_answers_and_refuses() {
+fn qemu_replies_with_values_and_errors() {
     let (image, mut session) = start(&Guest::new().say("up\n").halt());
-    session.expect("up\n", PATIENCE).unwrap();
+    session.expect("up\n", TIMEOUT).unwrap();
     let status = session
         .qmp("query-status", &serde_json::Value::Null)
         .unwrap();
@@ -194,7 +191,7 @@ fn qemu_answers_and_refuses() {
         .unwrap();
     assert_eq!(loaded, expected);
     session.qmp("quit", &serde_json::Value::Null).unwrap();
-    session.expect_exit(Outcome::Off, PATIENCE).unwrap();
+    session.expect_exit(Outcome::Off, TIMEOUT).unwrap();
 }
 
 #[test]
@@ -213,8 +210,8 @@ fn a_machine_that_does_not_start_says_why() {
         .unwrap();
     assert!(matches!(error, SessionError::Spawn { .. }), "{error}");
     let (_place, silent) = emulator("while read -r line <&3; do :; done");
-    let glance = machine.clone().qemu(silent).patience(GLANCE);
-    let error = Session::start(&glance).err().unwrap();
+    let short = machine.clone().qemu(silent).timeout(SHORT_TIMEOUT);
+    let error = Session::start(&short).err().unwrap();
     assert!(matches!(error, SessionError::Silent { .. }), "{error}");
     let message = error.to_string();
     let expected = "QEMU: no greeting within 0.5 s (it hangs, or the host is too slow";
@@ -238,7 +235,8 @@ fn nothing_is_left_behind() {
     assert!(!directory.exists());
 }
 
-/// QEMU would load the module over the kernel, or the kernel beyond the memory, and the machine would reset.
+/// QEMU would load the module over the kernel, or the kernel beyond the memory, and the machine
+/// would reset.
 #[test]
 fn memory_without_room_for_the_kernel_is_refused() {
     let machine = Machine::new(BootWay::Direct).accel(Accel::Tcg);

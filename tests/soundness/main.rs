@@ -1,13 +1,15 @@
 //! Safe code cannot corrupt memory: programs that must not compile, and programs that the library
 //! must reject at run time, one for each item on which memory safety depends.
 
+mod cases;
 mod compile;
 mod run;
 
 use std::error::Error;
 use std::sync::Arc;
 
-use compile::{CASES, Compiler};
+use cases::CASES;
+use compile::Compiler;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;

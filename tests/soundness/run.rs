@@ -9,7 +9,7 @@ use tocsin_tools::{Machine, Outcome, Session, workspace};
 use crate::Result;
 
 /// Time limit: far more than any case takes, even if two machines share a slow host.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Cases after which the kernel continues: the name, and the expected messages in order.
 const RETURNED: &[(&str, &[&str])] = &[
@@ -94,8 +94,8 @@ fn run(name: &str, lines: &[&str], status: u8) -> Result {
         .image(image);
     let mut session = Session::start(&machine)?;
     for line in lines {
-        session.expect(line, PATIENCE)?;
+        session.expect(line, TIMEOUT)?;
     }
-    session.expect_exit(Outcome::Kernel(status), PATIENCE)?;
+    session.expect_exit(Outcome::Kernel(status), TIMEOUT)?;
     Ok(())
 }

@@ -81,7 +81,8 @@ fn phrase(attributes: &[Attribute]) -> Option<String> {
     Some(after[..end].trim().replace('\n', " "))
 }
 
-/// Adds the public functions of `items`, which are all named `module::Type::function`, with their phrases.
+/// Adds the public functions of `items`, which are all named `module::Type::function`, with their
+/// phrases.
 fn functions(items: &[Item], module: &str, found: &mut BTreeMap<String, Vec<Option<String>>>) {
     let is_public = |visibility: &Visibility| matches!(visibility, Visibility::Public(_));
     for item in items {
@@ -215,9 +216,9 @@ fn functions_and_the_table_agree() {
                 continue;
             };
             // Two types of one name may have such a function.
-            let mut said = phrases.iter().flatten();
+            let mut output = phrases.iter().flatten();
             assert!(
-                said.any(|phrase| permitted(phrase).map(Vec::from).as_ref() == Some(&cells)),
+                output.any(|phrase| permitted(phrase).map(Vec::from).as_ref() == Some(&cells)),
                 "{name} says {phrases:?}; the table has another rule in its row {}",
                 columns[0]
             );

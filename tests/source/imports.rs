@@ -1,4 +1,5 @@
-//! The imports of a source file: `use` items, resolved to paths from the crate's root, and paths in code and macros.
+//! The imports of a source file: `use` items, resolved to paths from the crate's root, and paths in
+//! code and macros.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::UseTree;
@@ -12,14 +13,15 @@ pub struct Import {
 }
 
 impl Import {
-    /// Whether it names the crate's root or all that is in it. Then the file could use any module by another name.
+    /// Whether it names the crate's root or all that is in it. Then the file could use any module
+    /// by another name.
     pub fn is_of_root(&self) -> bool {
         matches!(self.path.as_slice(), [] | [_] if self.path.first().is_none_or(|name| name == "*"))
     }
 }
 
-/// All that `tokens` import from their own crate, for a file of this module. Paths may also begin with one of the
-/// module's `children`.
+/// All that `tokens` import from their own crate, for a file of this module. Paths may also begin
+/// with one of the module's `children`.
 pub fn imports(tokens: TokenStream, module: &[String], children: &[String]) -> Vec<Import> {
     let mut reader = Reader {
         children,
@@ -58,7 +60,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Notes a path in code that begins with `crate` or `super`. Returns how many tokens it has, at least one.
+    /// Notes a path in code that begins with `crate` or `super`. Returns how many tokens it has, at
+    /// least one.
     fn path(&mut self, tokens: &[TokenTree], module: &[String]) -> usize {
         let is_child = |token: &TokenTree| matches!(token, TokenTree::Ident(name) if self.children.iter().any(|child| name == child));
         let begins = is(&tokens[0], "crate") || is(&tokens[0], "super") || is_child(&tokens[0]);
@@ -104,7 +107,7 @@ impl Reader<'_> {
 
     /// Resolves `crate`, `self` and `super`. Paths into other crates are left out.
     fn note(&mut self, names: &[String], module: &[String], line: usize) {
-        let mut place = match names[0].as_str() {
+        let mut path = match names[0].as_str() {
             "crate" => Vec::new(),
             "self" | "super" => module.to_vec(),
             name if self.children.iter().any(|child| child == name) => module.to_vec(),
@@ -114,17 +117,17 @@ impl Reader<'_> {
             match name.as_str() {
                 "crate" | "self" => {}
                 "super" => {
-                    place.pop();
+                    path.pop();
                 }
-                name => place.push(name.to_owned()),
+                name => path.push(name.to_owned()),
             }
         }
-        self.found.push(Import { line, path: place });
+        self.found.push(Import { line, path });
     }
 }
 
-/// The `use` item that `tokens` begin with, and its length. In `impl Trait + use<'_>`, and in the definitions of some
-/// macros, `use` begins no item.
+/// The `use` item that `tokens` begin with, and its length. In `impl Trait + use<'_>`, and in the
+/// definitions of some macros, `use` begins no item.
 fn use_item(tokens: &[TokenTree]) -> Option<(syn::ItemUse, usize)> {
     if !is(&tokens[0], "use") {
         return None;

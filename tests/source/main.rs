@@ -1,6 +1,7 @@
 //! Rules for the kernel's sources that the compiler does not check.
 //!
-//! Paths are read as tokens, so that they are seen in macros and expressions too, and not in comments or strings.
+//! Paths are read as tokens, so that they are seen in macros and expressions too, and not in
+//! comments or strings.
 
 mod contexts;
 mod imports;

@@ -1,5 +1,5 @@
-//! The order of the modules: each imports only from those before it, in each crate of the kernel; and the files that
-//! import each other in a circle.
+//! The order of the modules: each imports only from those before it, in each crate of the kernel;
+//! and the files that import each other in a cycle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use super::{files, tokens};
 const LIST_BEGINS: &str = "Modules import only from those before them:";
 
 /// The groups of files that import each other, each with its reason. No other file may join one.
-const CIRCLES: &[(&str, &[&str])] = &[
+const CYCLES: &[(&str, &[&str])] = &[
     (
         "an EOI may belong to an I/O APIC's input",
         &["apic::io", "apic::local", "apic::in_service"],
@@ -61,7 +61,8 @@ impl Crate {
         }
     }
 
-    /// The modules in the order in which they build on each other, as the crate's documentation lists them.
+    /// The modules in the order in which they build on each other, as the crate's documentation
+    /// lists them.
     fn order(&self) -> Vec<String> {
         let root = std::fs::read_to_string(self.root.join("lib.rs")).unwrap();
         let docs = root.lines().map_while(|line| line.strip_prefix("//!"));
@@ -107,14 +108,14 @@ impl Crate {
 
     fn check_order(&self) {
         let order = self.order();
-        let place = |module: &str| order.iter().position(|known| *known == module);
+        let position = |module: &str| order.iter().position(|known| *known == module);
         let is_module = |name: &str| self.files.iter().any(|(_, module)| module[0] == name);
         let mut wrong = Vec::new();
         let mut seen = 0;
         for (path, module) in self.modules() {
             let own = module[0].as_str();
-            let Some(here) = place(own) else {
-                wrong.push(format!("module `{own}` has no place in the order"));
+            let Some(here) = position(own) else {
+                wrong.push(format!("module `{own}` has no position in the order"));
                 continue;
             };
             let shown = path.strip_prefix(workspace()).unwrap().display();
@@ -133,7 +134,7 @@ impl Crate {
                     continue;
                 }
                 let from = import.path[0].as_str();
-                let there = place(from);
+                let there = position(from);
                 seen += usize::from(there.is_some());
                 if there.is_none() && !is_module(from) {
                     wrong.push(format!(
@@ -158,7 +159,7 @@ impl Crate {
     }
 
     /// The groups of files that import each other, by their modules' names.
-    fn circles(&self) -> Vec<BTreeSet<String>> {
+    fn cycles(&self) -> Vec<BTreeSet<String>> {
         let mut graph = DiGraph::<String, ()>::new();
         let nodes: BTreeMap<Vec<String>, _> = self
             .modules()
@@ -170,7 +171,7 @@ impl Crate {
                 let there = (1..=import.path.len())
                     .rev()
                     .find_map(|length| nodes.get(&import.path[..length]));
-                // A module declares its children, and exports what is in them: that ties no circle.
+                // A module declares its children, and exports what is in them: that makes no cycle.
                 if let Some(&there) = there
                     && !graph[there].starts_with(&format!("{}::", module.join("::")))
                 {
@@ -230,13 +231,13 @@ fn monitor_modules_import_from_those_before_them() {
 }
 
 #[test]
-fn circles_of_imports_are_known() {
+fn import_cycles_are_known() {
     let crates = ["kernel/src", "kernel/logic/src", "kernel/monitor/src"];
     let mut found: Vec<_> = crates
         .into_iter()
-        .flat_map(|path| Crate::read(path).circles())
+        .flat_map(|path| Crate::read(path).cycles())
         .collect();
-    let mut known: Vec<BTreeSet<_>> = CIRCLES
+    let mut known: Vec<BTreeSet<_>> = CYCLES
         .iter()
         .map(|(_, names)| names.iter().map(|name| (*name).to_owned()).collect())
         .collect();
@@ -244,7 +245,7 @@ fn circles_of_imports_are_known() {
     known.sort();
     assert_eq!(
         found, known,
-        "files that import each other in a circle (left), and those that are known"
+        "files that import each other in a cycle (left), and those that are known"
     );
 }
 

@@ -19,8 +19,8 @@ pub fn debug_image() -> Result<PathBuf, String> {
     if output.status.success() {
         return Ok(image);
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("the debug build of the kernel failed:\n{said}"))
+    let printed = String::from_utf8_lossy(&output.stderr);
+    Err(format!("the debug build of the kernel failed:\n{printed}"))
 }
 
 /// Builds the host program of this name in the package of the same name, and returns its path.

@@ -1,5 +1,5 @@
-//! An emulator that is a shell script: it speaks as much of QEMU's control protocol as a session needs,
-//! and then does what a test tells it for each machine.
+//! An emulator that is a shell script: it speaks as much of QEMU's control protocol as a session
+//! needs, and then does what a test tells it for each machine.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read};
@@ -15,12 +15,12 @@ use tempfile::TempDir;
 use tocsin_tests::build;
 
 /// Far more than any of these runs takes, also on a busy host.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 static PROGRAM: LazyLock<Result<PathBuf, String>> =
     LazyLock::new(|| build::program("tocsin-benches"));
 
-/// QMP is file descriptor 3, COM1 is 4. The machines are told apart by what they boot.
+/// QMP is file descriptor 3, COM1 is 4. The machines differ in what they boot.
 const SCRIPT: &str = r#"#!/bin/sh
 if [ "$1" = --version ]; then echo 'an emulator that is a script'; exit; fi
 cd "$(dirname "$0")"
@@ -32,28 +32,28 @@ esac
 echo $machine >>started
 
 # Answers the next command.
-answer() {
+reply() {
     read -r line <&3 || return
     line=${line##*'"id":'}
     printf '{"return": "", "id": %s}\n' "${line%%[,\}]*}" >&3
 }
-# Tells that it is there, as QEMU does, and is told to run.
-greet() { printf '{"QMP": {}}\n' >&3; answer; answer; }
+# Sends the greeting, as QEMU does, and receives the command to run.
+greet() { printf '{"QMP": {}}\n' >&3; reply; reply; }
 # Says this many lines of what a good machine says.
 say() { head -n "$1" "$machine.records" >&4; }
 # Does not end by itself, whoever else is gone.
-hang() { while answer; do :; done; : <never; }
+hang() { while reply; do :; done; : <never; }
 # Measures, and ends with the kernel's status 0.
 well() { greet; say 99; exit 33; }
 
 . "./$machine.sh"
 "#;
 
-/// The records of a machine: a line each, the figures third and fourth, and the end.
+/// The records of a machine: a line each, the metrics third and fourth, and the end.
 fn records(apic: &str) -> String {
-    let figure = |variant: &str| {
+    let metric = |variant: &str| {
         format!(
-            "@json {{\"kind\":\"figure\",\"name\":\"self_ipi.entry\",\"variant\":\"{variant}\",\
+            "@json {{\"kind\":\"metric\",\"name\":\"self_ipi.entry\",\"variant\":\"{variant}\",\
              \"unit\":\"cycles\",\"overhead\":24,\"samples\":10,\"min\":30,\"p50\":31,\"p90\":31,\
              \"p99\":40,\"p99_9\":40,\"max\":40,\"histogram\":[[30,31,9],[40,40,1]]}}\n"
         )
@@ -62,31 +62,31 @@ fn records(apic: &str) -> String {
         "@json {{\"kind\":\"run\",\"version\":\"0\",\"apic\":\"{apic}\",\"cpus\":4,\
          \"tsc_hz\":1000000000,\"clock\":\"cycles\",\"resolution\":1}}\n\
          @json {{\"kind\":\"progress\",\"name\":\"self_ipi\",\"step\":1,\"of\":1}}\n\
-         {}{}@json {{\"kind\":\"end\",\"figures\":2}}\n",
-        figure("tocsin"),
-        figure("floor")
+         {}{}@json {{\"kind\":\"end\",\"metrics\":2}}\n",
+        metric("tocsin"),
+        metric("floor")
     )
 }
 
 /// A place for one test: the emulator, the folder for results, and one for temporary files.
-pub struct Place(TempDir);
+pub struct SuiteDir(TempDir);
 
-impl Place {
+impl SuiteDir {
     /// With machines that measure well: in x2APIC mode, which is booted first, in xAPIC mode, and
     /// `peer`, another kernel.
     pub fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        fs::write(place.path("qemu"), SCRIPT).unwrap();
+        let dir = Self(tempfile::tempdir().unwrap());
+        fs::write(dir.path("qemu"), SCRIPT).unwrap();
         let runs = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(place.path("qemu"), runs).unwrap();
+        fs::set_permissions(dir.path("qemu"), runs).unwrap();
         for machine in ["x2apic", "xapic", "peer"] {
-            place.machine(machine, "well");
-            fs::write(place.path(&format!("{machine}.records")), records(machine)).unwrap();
+            dir.machine(machine, "well");
+            fs::write(dir.path(&format!("{machine}.records")), records(machine)).unwrap();
         }
-        let made = Command::new("mkfifo").arg(place.path("never")).status();
+        let made = Command::new("mkfifo").arg(dir.path("never")).status();
         assert!(made.unwrap().success());
-        fs::create_dir(place.path("temporary")).unwrap();
-        place
+        fs::create_dir(dir.path("temporary")).unwrap();
+        dir
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -104,7 +104,8 @@ impl Place {
         started.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
-    /// The command; the suite measures one group of figures in one round in cycles, on two machines.
+    /// The command; the suite measures one group of metrics in one round in cycles, on two
+    /// machines.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM.as_ref().unwrap());
         command.args(arguments).env_clear();
@@ -151,7 +152,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for SuiteDir {
     fn drop(&mut self) {
         // Lets go of a machine that hangs, if a test that failed left one.
         let _ = File::options()
@@ -166,7 +167,7 @@ impl Drop for Place {
 pub struct Results([String; 3]);
 
 impl Results {
-    /// The modes of the machines that have figures, in order, from the values with commas.
+    /// The modes of the machines that have metrics, in order, from the values with commas.
     pub fn machines(&self) -> String {
         let apic = |line: &str| line.split(',').nth(5).unwrap_or_default().to_owned();
         let mut machines: Vec<_> = self.0[1].lines().skip(1).map(apic).collect();
@@ -174,12 +175,12 @@ impl Results {
         machines.join(" ")
     }
 
-    /// Fails unless the files are whole and have figures of these machines alone.
+    /// Fails unless the files are whole and have metrics of these machines alone.
     pub fn expect(&self, machines: &str) {
         assert_eq!(self.machines(), machines);
         let json: serde_json::Value = serde_json::from_str(&self.0[0]).unwrap();
-        let figures = json["figures"].as_array().unwrap().len();
-        assert_eq!(figures, 2 * machines.split(' ').count());
+        let metrics = json["metrics"].as_array().unwrap().len();
+        assert_eq!(metrics, 2 * machines.split(' ').count());
         assert!(self.0[2].trim_end().ends_with("</html>"));
     }
 }
@@ -193,10 +194,10 @@ pub struct Ended {
 
 impl Ended {
     /// Fails unless the command ended with this status and said all of this on standard error.
-    pub fn expect(&self, status: i32, said: &[&str]) {
+    pub fn expect(&self, status: i32, printed: &[&str]) {
         let errors = &self.errors;
         assert_eq!(self.status, Some(status), "{errors}");
-        for part in said {
+        for part in printed {
             assert!(errors.contains(part), "{part:?} is missing in\n{errors}");
         }
     }
@@ -207,7 +208,7 @@ pub struct Running {
     pub child: Child,
     output: Receiver<String>,
     errors: Receiver<String>,
-    said: String,
+    printed: String,
 }
 
 /// Starts it in a group of its own, as a shell does with every command.
@@ -221,7 +222,7 @@ pub fn start(command: &mut Command) -> Running {
         child,
         output,
         errors,
-        said: String::new(),
+        printed: String::new(),
     }
 }
 
@@ -246,7 +247,7 @@ pub fn pieces(from: impl Read + Send + 'static, end: u8) -> Receiver<String> {
 /// The next piece; `None` at the end, which does not come before everybody has closed it, and the
 /// emulators inherit it.
 pub fn next(pieces: &Receiver<String>) -> Option<String> {
-    match pieces.recv_timeout(PATIENCE) {
+    match pieces.recv_timeout(TIMEOUT) {
         Ok(piece) => Some(piece),
         Err(RecvTimeoutError::Disconnected) => None,
         Err(RecvTimeoutError::Timeout) => panic!("it does not end, or an emulator was left behind"),
@@ -258,9 +259,9 @@ impl Running {
     pub fn until(&mut self, text: &str) {
         loop {
             let line = next(&self.errors);
-            let said = &mut self.said;
-            let line = line.unwrap_or_else(|| panic!("it ended before {text:?}:\n{said}"));
-            said.push_str(&line);
+            let printed = &mut self.printed;
+            let line = line.unwrap_or_else(|| panic!("it ended before {text:?}:\n{printed}"));
+            printed.push_str(&line);
             if line.contains(text) {
                 return;
             }
@@ -271,7 +272,7 @@ impl Running {
     pub fn end(mut self) -> Ended {
         let mut output = String::new();
         while let Some(line) = next(&self.errors) {
-            self.said.push_str(&line);
+            self.printed.push_str(&line);
         }
         while let Some(line) = next(&self.output) {
             output.push_str(&line);
@@ -279,7 +280,7 @@ impl Running {
         Ended {
             status: self.child.wait().unwrap().code(),
             output,
-            errors: self.said,
+            errors: self.printed,
         }
     }
 }

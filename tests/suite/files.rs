@@ -2,15 +2,15 @@
 
 use std::fs;
 
-use crate::emulator::{Place, start};
+use crate::emulator::{SuiteDir, start};
 
 #[test]
-fn what_cannot_be_compared_with_is_told_before_measuring() {
-    let place = Place::new();
-    let results = place.measured();
-    place.results().expect("x2apic xapic");
-    let good = place.path("before.json");
-    fs::copy(place.path("results/results.json"), &good).unwrap();
+fn an_unreadable_comparison_fails_before_measuring() {
+    let dir = SuiteDir::new();
+    let results = dir.measured();
+    dir.results().expect("x2apic xapic");
+    let good = dir.path("before.json");
+    fs::copy(dir.path("results/results.json"), &good).unwrap();
     let text = fs::read_to_string(&good).unwrap();
     let is_first = text.starts_with("{\"format\":1,");
     assert!(is_first, "{text}");
@@ -34,22 +34,22 @@ fn what_cannot_be_compared_with_is_told_before_measuring() {
             "COMPARE: no results of `make bench`: missing field",
         ),
     ];
-    let compare = place.path("other.json");
-    let started = place.started();
-    for (content, said) in cases {
+    let compare = dir.path("other.json");
+    let started = dir.started();
+    for (content, printed) in cases {
         if let Some(content) = content {
             fs::write(&compare, content).unwrap();
         }
-        let said = said.replace("COMPARE", &compare.display().to_string());
-        let ended = start(place.suite(&[]).env("COMPARE", &compare)).end();
-        ended.expect(1, &[&format!("tocsin-benches: {said}")]);
+        let printed = printed.replace("COMPARE", &compare.display().to_string());
+        let ended = start(dir.suite(&[]).env("COMPARE", &compare)).end();
+        ended.expect(1, &[&format!("tocsin-benches: {printed}")]);
     }
-    let ended = start(place.suite(&[]).env("COMPARE", place.path("results"))).end();
+    let ended = start(dir.suite(&[]).env("COMPARE", dir.path("results"))).end();
     ended.expect(1, &["results: Is a directory"]);
-    assert_eq!(place.started(), started, "machines were booted");
-    assert_eq!(place.results(), results);
+    assert_eq!(dir.started(), started, "machines were booted");
+    assert_eq!(dir.results(), results);
 
-    let ended = start(place.suite(&[]).env("COMPARE", &good)).end();
+    let ended = start(dir.suite(&[]).env("COMPARE", &good)).end();
     ended.expect(0, &[]);
     let row = "self_ipi.entry tocsin (x2apic, 4 CPUs)";
     let (_, compared) = ended.output.split_once("csv written\n").unwrap();
@@ -60,13 +60,13 @@ fn what_cannot_be_compared_with_is_told_before_measuring() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_told_before_measuring() {
-    let place = Place::new();
-    let file = place.path("file");
+fn an_unwritable_folder_fails_before_measuring() {
+    let dir = SuiteDir::new();
+    let file = dir.path("file");
     fs::write(&file, "").unwrap();
-    let taken = place.path("taken");
+    let taken = dir.path("taken");
     fs::create_dir_all(taken.join("results.csv")).unwrap();
-    for (into, said) in [
+    for (into, printed) in [
         (
             file.clone(),
             format!("cannot make the folder {}: ", file.display()),
@@ -91,20 +91,20 @@ fn a_folder_that_cannot_be_written_is_told_before_measuring() {
             "cannot write /proc/results.json: ".to_owned(),
         ),
     ] {
-        let mut command = place.command(&["suite", "--into"]);
+        let mut command = dir.command(&["suite", "--into"]);
         let ended = start(command.arg(into)).end();
-        ended.expect(1, &[&format!("tocsin-benches: {said}")]);
-        assert_eq!(place.started(), "");
+        ended.expect(1, &[&format!("tocsin-benches: {printed}")]);
+        assert_eq!(dir.started(), "");
     }
 }
 
 /// As on a disk that is full: files may not grow beyond a block.
 #[test]
-fn results_that_do_not_fit_leave_those_before() {
-    let place = Place::new();
-    let before = place.measured();
+fn results_that_cannot_be_written_leave_the_old_ones() {
+    let dir = SuiteDir::new();
+    let before = dir.measured();
     let mut limited = std::process::Command::new("sh");
-    let suite = place.suite(&[]);
+    let suite = dir.suite(&[]);
     limited.args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$@\"", "sh"]);
     limited
         .arg(suite.get_program())
@@ -114,12 +114,12 @@ fn results_that_do_not_fit_leave_those_before() {
         .get_envs()
         .filter_map(|(name, value)| Some((name, value?)));
     let ended = start(limited.envs(set)).end();
-    let file = place.path("results/results.json");
-    let said = format!(
+    let file = dir.path("results/results.json");
+    let printed = format!(
         "tocsin-benches: cannot write {}: File too large",
         file.display()
     );
-    ended.expect(1, &[&said]);
-    assert_eq!(place.results(), before);
-    place.expect_clean();
+    ended.expect(1, &[&printed]);
+    assert_eq!(dir.results(), before);
+    dir.expect_clean();
 }

@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use crate::emulator::{Place, start};
+use crate::emulator::{SuiteDir, start};
 
 /// Another kernel's image, as far as it is looked at before it is booted.
-fn build(place: &Place) -> std::path::PathBuf {
-    let folder = place.path("kut/x86");
+fn build(dir: &SuiteDir) -> std::path::PathBuf {
+    let folder = dir.path("kut/x86");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("vmexit.flat"), "").unwrap();
-    place.path("kut")
+    dir.path("kut")
 }
 
 /// The beginning of a bzImage of this release.
@@ -23,23 +23,23 @@ fn bz_image(path: &Path, release: &str) {
 }
 
 #[test]
-fn what_is_no_other_kernel_is_told_before_measuring() {
-    let place = Place::new();
-    let kernel = place.path("bzImage");
+fn an_invalid_peer_fails_before_measuring() {
+    let dir = SuiteDir::new();
+    let kernel = dir.path("bzImage");
     bz_image(&kernel, "6.1.0-56-amd64 (somebody)");
-    bz_image(&place.path("other"), "6.12-rt (somebody)");
-    let text = place.path("text");
+    bz_image(&dir.path("other"), "6.12-rt (somebody)");
+    let text = dir.path("text");
     fs::write(&text, "no kernel ".repeat(1000)).unwrap();
     for (name, release) in [("5.10", "5.10"), ("6.1", "6.1"), ("6.12", "6.12-rt")] {
-        let headers = place.path(name);
+        let headers = dir.path(name);
         fs::create_dir_all(headers.join("include/generated")).unwrap();
         let line = format!("#define UTS_RELEASE \"{release}\"\n");
         fs::write(headers.join("include/generated/utsrelease.h"), line).unwrap();
     }
     for name in ["5.10", "6.12"] {
-        fs::write(place.path(name).join("Makefile"), "").unwrap();
+        fs::write(dir.path(name).join("Makefile"), "").unwrap();
     }
-    let at = |name: &str| place.path(name).display().to_string();
+    let at = |name: &str| dir.path(name).display().to_string();
     let cases: [(&[(&str, String)], String); 8] = [
         (
             &[("KUT_DIR", at("nowhere"))],
@@ -101,27 +101,27 @@ fn what_is_no_other_kernel_is_told_before_measuring() {
             ),
         ),
     ];
-    for (variables, said) in cases {
-        let mut command = place.command(&["peers", "--into"]);
-        command.arg(place.path("results"));
+    for (variables, printed) in cases {
+        let mut command = dir.command(&["peers", "--into"]);
+        command.arg(dir.path("results"));
         let ended = start(command.envs(variables.iter().cloned())).end();
-        ended.expect(1, &[&format!("tocsin-benches: {said}")]);
+        ended.expect(1, &[&format!("tocsin-benches: {printed}")]);
     }
-    assert_eq!(place.started(), "");
-    place.expect_clean();
+    assert_eq!(dir.started(), "");
+    dir.expect_clean();
 }
 
-/// A figure of it, which means that it measured; or why it is left out.
+/// A metric of it, which means that it measured; or why it is left out.
 #[test]
 fn another_kernel_that_does_not_measure_is_left_out() {
-    for (does, said) in [
+    for (does, printed) in [
         (
             "greet; echo 'x2apic_self_ipi_sti_nop 4000' >&4; exit 1",
             None,
         ),
         (
-            "greet; echo 'no figure at all' >&4; exit 1",
-            Some("it printed no figure (QEMU ended"),
+            "greet; echo 'no metric at all' >&4; exit 1",
+            Some("it printed no metric (QEMU ended"),
         ),
         (
             "echo 'no kernel' >&2; exit 1",
@@ -132,31 +132,31 @@ fn another_kernel_that_does_not_measure_is_left_out() {
             Some("no end of the machine within 12 s: the guest hangs"),
         ),
     ] {
-        let place = Place::new();
-        place.machine("peer", does);
-        let mut command = place.command(&["peers", "--patience", "3", "--into"]);
+        let dir = SuiteDir::new();
+        dir.machine("peer", does);
+        let mut command = dir.command(&["peers", "--timeout", "3", "--into"]);
         command
-            .arg(place.path("results"))
-            .env("KUT_DIR", build(&place))
+            .arg(dir.path("results"))
+            .env("KUT_DIR", build(&dir))
             .env("ROUNDS", "2");
         let ended = start(&mut command).end();
         let others = "Linux: not measured: LINUX_KERNEL=... names a bzImage";
         ended.expect(0, &[others]);
-        if let Some(said) = said {
-            ended.expect(0, &[&format!("kvm-unit-tests is left out: {said}")]);
+        if let Some(printed) = printed {
+            ended.expect(0, &[&format!("kvm-unit-tests is left out: {printed}")]);
         }
         // From then on.
-        let (again, listed) = match said {
+        let (again, listed) = match printed {
             None => (" peer", "kvm-unit-tests"),
-            Some(said) => ("", said),
+            Some(printed) => ("", printed),
         };
         let started = format!("x2apic xapic peer x2apic xapic{again}");
-        assert_eq!(place.started(), started);
+        assert_eq!(dir.started(), started);
         assert!(ended.output.contains(listed), "{}", ended.output);
         let row = "kvm-unit-tests,cycles,x2apic_self_ipi_sti_nop,";
-        let csv = fs::read_to_string(place.path("results/results.csv")).unwrap();
-        assert_eq!(csv.contains(row), said.is_none(), "{csv}");
+        let csv = fs::read_to_string(dir.path("results/results.csv")).unwrap();
+        assert_eq!(csv.contains(row), printed.is_none(), "{csv}");
         assert!(csv.contains("self_ipi.entry"), "{csv}");
-        place.expect_clean();
+        dir.expect_clean();
     }
 }

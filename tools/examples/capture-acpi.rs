@@ -16,7 +16,7 @@ use tocsin_tools::{Machine, Session};
 /// Enough for any of the machines; all of it is searched.
 const MEMORY: &str = "256M";
 /// For 288 CPUs to boot on a slow host.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 /// The tables that the tests read, besides the MADT.
 const WANTED: [Signature; 3] = [Signature::FADT, Signature::HPET, Signature::MCFG];
 
@@ -101,17 +101,17 @@ fn capture(case: &Case, folder: &Path) -> Result<(), Box<dyn Error>> {
     let mut session = Session::start(&machine)?;
     // The command line on the CD is another one.
     if case.way != BootWay::Direct {
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         session.send_line("poweroff")?;
     }
-    session.expect_event("SHUTDOWN", 1, PATIENCE)?;
+    session.expect_event("SHUTDOWN", 1, TIMEOUT)?;
     let memory = session.physical_memory(0, Memory::parse(MEMORY)?.bytes())?;
     let (at, pointer) = find_rsdp(&memory).ok_or("no root pointer in memory")?;
     // The other tables do not depend on the CPUs.
     let all = case.smp == "4";
     let save = |name: &str, bytes: &[u8]| {
         let file = folder.join(format!("{}.{name}.bin", case.name));
-        tocsin_tools::say!("{}: {} bytes", file.display(), bytes.len());
+        tocsin_tools::outln!("{}: {} bytes", file.display(), bytes.len());
         std::fs::write(file, bytes)
     };
     let size = if pointer.revision < 2 {

@@ -33,10 +33,10 @@ struct Live {
 }
 
 /// The last action, after the machines have been stopped.
-type Farewell = Box<dyn Fn() + Send>;
+type ExitHandler = Box<dyn Fn() + Send>;
 
 static LIVE: Mutex<Vec<Live>> = Mutex::new(Vec::new());
-static FAREWELLS: Mutex<Vec<Farewell>> = Mutex::new(Vec::new());
+static EXIT_HANDLERS: Mutex<Vec<ExitHandler>> = Mutex::new(Vec::new());
 static NEXT: AtomicU64 = AtomicU64::new(0);
 static HANDLER: Once = Once::new();
 
@@ -82,12 +82,12 @@ impl Drop for Registered {
     }
 }
 
-/// Registers `farewell` to be called when a signal ends this program, after the machines have been
+/// Registers `handler` to be called when a signal ends this program, after the machines have been
 /// stopped. It must not start a machine.
-pub fn before_end(farewell: impl Fn() + Send + 'static) {
+pub fn before_end(handler: impl Fn() + Send + 'static) {
     watch();
-    let mut farewells = FAREWELLS.lock().unwrap_or_else(PoisonError::into_inner);
-    farewells.push(Box::new(farewell));
+    let mut handlers = EXIT_HANDLERS.lock().unwrap_or_else(PoisonError::into_inner);
+    handlers.push(Box::new(handler));
 }
 
 /// Creates a directory for a machine's files, and adds it to the list.
@@ -142,9 +142,9 @@ pub(crate) fn end(status: i32) -> ! {
     for entry in live.drain(..) {
         let _ = std::fs::remove_dir_all(&entry.files);
     }
-    let farewells = FAREWELLS.lock().unwrap_or_else(PoisonError::into_inner);
-    for farewell in farewells.iter() {
-        farewell();
+    let handlers = EXIT_HANDLERS.lock().unwrap_or_else(PoisonError::into_inner);
+    for handlers in handlers.iter() {
+        handlers();
     }
     process::exit(status)
 }

@@ -13,7 +13,7 @@ use crate::outcome::Outcome;
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// There is no kernel to boot.
-    #[error("{} is not there; `make build` makes it", .0.display())]
+    #[error("{} no such image (`make build` makes it)", .0.display())]
     NoImage(PathBuf),
     /// The boot medium could not be created.
     #[error("no ISO with Limine: {0}")]
@@ -56,11 +56,11 @@ pub enum SessionError {
     #[error(
         "cannot make a temporary directory in {}: {source}; set TMPDIR to a directory that can be \
          written to",
-        place.display()
+        directory.display()
     )]
     Temporary {
         /// Its parent directory.
-        place: PathBuf,
+        directory: PathBuf,
         /// The error of the system.
         source: std::io::Error,
     },
@@ -164,7 +164,7 @@ pub struct Scene {
 impl fmt::Display for Scene {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.serial.is_empty() {
-            writeln!(f, "--- nothing came from COM1")?;
+            writeln!(f, "--- no output of COM1")?;
         } else {
             writeln!(
                 f,

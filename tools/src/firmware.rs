@@ -32,7 +32,7 @@ pub enum FirmwareError {
 }
 
 /// Paths of code and variables, by distribution.
-const PLACES: &[(&str, &str)] = &[
+const KNOWN_PATHS: &[(&str, &str)] = &[
     // Debian, Ubuntu
     (
         "/usr/share/OVMF/OVMF_CODE_4M.fd",
@@ -117,7 +117,7 @@ impl Firmware {
             let code = code.to_owned();
             return Ok(Self { code, vars });
         }
-        PLACES
+        KNOWN_PATHS
             .iter()
             .map(|&(code, vars)| (PathBuf::from(code), PathBuf::from(vars)))
             .find(|(code, vars)| exists(code) && exists(vars))

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_kernel_is_left_to_qemu() {
+    fn unknown_kernels_are_passed_to_qemu() {
         assert_eq!(segments(b"no ELF"), None);
         assert_eq!(least_mib(Path::new("/no/such/image"), None), None);
     }

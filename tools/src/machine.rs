@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::firmware::Firmware;
-use crate::settings::{Accel, BootWay, GdbPlace, Memory, Smp};
+use crate::settings::{Accel, BootWay, GdbEndpoint, Memory, Smp};
 
 /// I/O port and width of the device through which the kernel exits QEMU.
 const EXIT_DEVICE: &str = "isa-debug-exit,iobase=0xf4,iosize=4";
@@ -31,8 +31,8 @@ pub struct Machine {
     log: Vec<String>,
     extra: Vec<String>,
     reboots: bool,
-    pub(crate) patience: Option<Duration>,
-    pub(crate) gdb: Option<GdbPlace>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) gdb: Option<GdbEndpoint>,
     /// Commands of QEMU's monitor that run before the first instruction.
     pub(crate) first: Vec<String>,
 }
@@ -85,7 +85,7 @@ impl Machine {
             log: vec!["cpu_reset".to_owned()],
             extra: Vec::new(),
             reboots: false,
-            patience: None,
+            timeout: None,
             gdb: None,
             first: Vec::new(),
         }
@@ -217,15 +217,15 @@ impl Machine {
     /// Sets QEMU's time limit for starting the machine and for replies, instead of the default for
     /// its CPUs.
     #[must_use]
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = Some(patience);
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
         self
     }
 
     /// Makes the machine wait for gdb, which starts and stops it.
     #[must_use]
-    pub fn held_for_gdb(mut self, place: GdbPlace) -> Self {
-        self.gdb = Some(place);
+    pub fn stopped_for_gdb(mut self, endpoint: GdbEndpoint) -> Self {
+        self.gdb = Some(endpoint);
         self
     }
 
@@ -286,8 +286,8 @@ impl Machine {
         }
         // The session starts it when it can receive its exit status.
         line.flag("-S");
-        if let Some(place) = &self.gdb {
-            line.option("-gdb", place.for_qemu());
+        if let Some(endpoint) = &self.gdb {
+            line.option("-gdb", endpoint.for_qemu());
         }
         if let Some(icount) = &self.icount {
             line.option("-icount", icount);

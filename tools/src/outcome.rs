@@ -64,9 +64,9 @@ impl fmt::Display for Outcome {
             Self::TripleFault => f.write_str("a triple fault reset the machine"),
             Self::Reset => f.write_str("the guest reset the machine"),
             Self::Off => f.write_str("the machine was powered off"),
-            Self::Terminated => f.write_str(
-                "QEMU was told to end by a signal of the host (SIGTERM, SIGINT or SIGHUP)",
-            ),
+            Self::Terminated => {
+                f.write_str("QEMU was ended by a signal of the host (SIGTERM, SIGINT or SIGHUP)")
+            }
             Self::Signal(signal) => write!(f, "QEMU was killed by signal {signal}"),
             Self::Qemu(code) => write!(f, "QEMU ended with exit status {code}"),
         }

@@ -15,15 +15,15 @@ pub const FAILED: u8 = 125;
 
 /// Writes a line to standard output.
 #[macro_export]
-macro_rules! say {
-    () => { $crate::say!("") };
+macro_rules! outln {
+    () => { $crate::outln!("") };
     ($($text:tt)+) => { $crate::output::write(format_args!("{}\n", format_args!($($text)+))) };
 }
 
 /// Writes a line to standard error.
 #[macro_export]
-macro_rules! complain {
-    ($($text:tt)+) => { $crate::output::complain(format_args!("{}\n", format_args!($($text)+))) };
+macro_rules! errln {
+    ($($text:tt)+) => { $crate::output::write_error(format_args!("{}\n", format_args!($($text)+))) };
 }
 
 /// Writes to standard output without buffering; ends the program if that fails.
@@ -35,7 +35,7 @@ pub fn write(text: impl fmt::Display) {
 }
 
 /// Writes to standard error; errors are ignored.
-pub fn complain(text: impl fmt::Display) {
+pub fn write_error(text: impl fmt::Display) {
     let text = text.to_string();
     let _ = io::stderr().write_all(text.as_bytes());
 }
@@ -48,18 +48,20 @@ impl<W: Write> Write for Checked<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Flushed here, because a buffer would delay an error until it cannot be handled.
         let written = self.0.write(bytes);
-        Ok(kept(written.and_then(|size| self.0.flush().map(|()| size))))
+        Ok(exit_on_error(
+            written.and_then(|size| self.0.flush().map(|()| size)),
+        ))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        kept(self.0.flush());
+        exit_on_error(self.0.flush());
         Ok(())
     }
 }
 
-fn kept<T>(result: io::Result<T>) -> T {
+fn exit_on_error<T>(result: io::Result<T>) -> T {
     result.unwrap_or_else(|error| {
-        complain(format_args!(
+        write_error(format_args!(
             "tocsin: standard output: {error} (the rest of the output is lost, so the run ends \
              here; give it a file or a reader that stays)\n"
         ));

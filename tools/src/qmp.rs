@@ -44,7 +44,7 @@ pub(crate) enum Message {
         id: u64,
     },
     Error {
-        error: Refusal,
+        error: QmpError,
         #[serde(default)]
         id: Option<u64>,
     },
@@ -52,7 +52,7 @@ pub(crate) enum Message {
 
 /// QEMU's error response to a command.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Refusal {
+pub(crate) struct QmpError {
     pub desc: String,
 }
 

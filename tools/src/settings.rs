@@ -6,16 +6,16 @@
 
 mod gdb;
 mod machine;
-mod refusal;
+mod qemu_error;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::path::Path;
 
-pub use gdb::GdbPlace;
+pub use gdb::GdbEndpoint;
 pub use machine::MachineArgs;
-pub use refusal::Setting;
+pub use qemu_error::Setting;
 
 /// A variable with an invalid value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

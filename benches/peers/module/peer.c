@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * What a Linux kernel takes for what `bench` measures of this one: measured when it is
- * loaded, told in the kernel's log, never kept (its init fails on purpose).
+ * The metrics of `bench`, measured for a Linux kernel. They are measured when the module is
+ * loaded, printed to the kernel log; the module does not stay loaded (its init fails on purpose).
  *
  * A line is: test, samples, then min, median, p90, p99, p99.9 and max in TSC ticks.
  * The caller runs on one CPU; threads of it spin in user mode on all others.
@@ -45,7 +45,7 @@ static u64 at(size_t count, u64 thousandths)
 	return value > overhead ? value - overhead : 0;
 }
 
-/* Whether a series goes on after this many. */
+/* Whether a series continues after this many samples. */
 static bool more(int count, unsigned long began_at)
 {
 	if (count < FEWEST)
@@ -53,7 +53,7 @@ static bool more(int count, unsigned long began_at)
 	return count < SAMPLES && time_before(jiffies, began_at + ENOUGH);
 }
 
-static void tell(const char *test, size_t count)
+static void report(const char *test, size_t count)
 {
 	sort(samples, count, sizeof(*samples), compare, NULL);
 	pr_info("tocsin-peer: %s %zu %llu %llu %llu %llu %llu %llu\n", test, count,
@@ -116,7 +116,7 @@ static void measure_irq_work(bool whole)
 			samples[i] = (whole ? end : READ_ONCE(began)) - start;
 		irq_work_sync(&own);
 	}
-	tell(whole ? "irq_work" : "irq_work_entry", i);
+	report(whole ? "irq_work" : "irq_work_entry", i);
 }
 
 static void measure_calls(int target)
@@ -137,7 +137,7 @@ static void measure_calls(int target)
 		if (i >= 0)
 			samples[i] = READ_ONCE(began) - start;
 	}
-	tell("smp_call_function_single_async", i);
+	report("smp_call_function_single_async", i);
 	from = jiffies;
 	for (i = -WARM_UP; more(i, from); i++) {
 		u64 start = rdtsc_ordered(), end;
@@ -147,7 +147,7 @@ static void measure_calls(int target)
 		if (i >= 0)
 			samples[i] = end - start;
 	}
-	tell("smp_call_function_single", i);
+	report("smp_call_function_single", i);
 }
 
 static void measure_broadcast(void)
@@ -163,7 +163,7 @@ static void measure_broadcast(void)
 		if (i >= 0)
 			samples[i] = end - start;
 	}
-	tell("smp_call_function_many", i);
+	report("smp_call_function_many", i);
 }
 
 static void measure_timer(void)
@@ -187,7 +187,7 @@ static void measure_timer(void)
 		if (i >= 0)
 			samples[i] = READ_ONCE(began) > due ? READ_ONCE(began) - due + overhead : 0;
 	}
-	tell("hrtimer", TIMERS);
+	report("hrtimer", TIMERS);
 }
 
 static int __init measure(void)

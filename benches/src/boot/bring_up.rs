@@ -10,7 +10,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use tocsin_tools::{Machine, Outcome, Session, SessionError};
 
-use crate::boot::PATIENCE;
+use crate::boot::TIMEOUT;
 use crate::boot::series::{self, Series};
 use crate::error::BenchError;
 use crate::plan;
@@ -71,7 +71,7 @@ pub fn measure(base: &Machine, runs: u32, ticker: &Ticker) -> Result<BringUp, Be
     let mut threads = OTHERS.map(|_| Vec::new());
     let mut counted = OTHERS.map(|_| Vec::new());
     for run in 0..runs {
-        ticker.tell(&format!("bringing CPUs online, {} of {runs}", run + 1));
+        ticker.status(&format!("bringing CPUs online, {} of {runs}", run + 1));
         ready.push(seconds_to_ready(&ready_machine)?);
         for (&others, times) in OTHERS.iter().zip(&mut threads) {
             if others < MANY || run < RUNS_OF_MANY {
@@ -103,7 +103,7 @@ fn machine(base: &Machine, cpus: u32) -> Machine {
 
 fn seconds_to_ready(machine: &Machine) -> Result<f64, SessionError> {
     let mut session = Session::start(machine)?;
-    session.expect("tocsin: ready: ", PATIENCE)?;
+    session.expect("tocsin: ready: ", TIMEOUT)?;
     Ok(session.time_of_match().as_secs_f64())
 }
 
@@ -111,9 +111,9 @@ fn seconds_to_ready(machine: &Machine) -> Result<f64, SessionError> {
 fn milliseconds(machine: &Machine, others: u32) -> Result<f64, BenchError> {
     let mut session = Session::start(machine)?;
     let line = format!("smp: {others} of {others} other CPUs started in ");
-    session.expect(&line, PATIENCE)?;
-    let duration = session.expect("\r\n", PATIENCE)?;
-    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+    session.expect(&line, TIMEOUT)?;
+    let duration = session.expect("\r\n", TIMEOUT)?;
+    session.expect_exit(Outcome::Kernel(0), TIMEOUT)?;
     in_milliseconds(&duration).ok_or(BenchError::Duration(duration))
 }
 
@@ -169,10 +169,10 @@ impl BringUp {
             }
         }
         if let Some(ratio) = self.ratio {
-            let reached = self.is_within_limit();
+            let met = self.is_within_limit();
             *out += &format!(
-                "  {MANY_MORE} others take {ratio:.2} times as long as {FEW}; at most {LIMIT} is the aim: {}\n",
-                if reached { "reached" } else { "MISSED" }
+                "  {MANY_MORE} others take {ratio:.2} times as long as {FEW}; at most {LIMIT} is the target: {}\n",
+                if met { "met" } else { "MISSED" }
             );
         }
     }

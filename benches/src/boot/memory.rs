@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tocsin_tools::settings::Smp;
 use tocsin_tools::{Machine, Outcome, Session};
 
-use crate::boot::PATIENCE;
+use crate::boot::TIMEOUT;
 use crate::error::BenchError;
 use crate::record::MARK;
 
@@ -32,7 +32,7 @@ pub struct PerCpu {
 
 /// The relevant records of `memory`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Said {
+struct MemoryUse {
     /// Size of the frames in use, in bytes.
     used: u64,
     /// Size of one CPU's stacks, in bytes. It is the same for all CPUs.
@@ -45,16 +45,19 @@ struct Said {
 ///
 /// A machine does not start, or the records of `memory` cannot be parsed.
 pub fn measure(base: &Machine) -> Result<PerCpu, BenchError> {
-    Ok(PerCpu::between(ask(base, FEW)?, ask(base, MANY)?))
+    Ok(PerCpu::between(
+        measure_machine(base, FEW)?,
+        measure_machine(base, MANY)?,
+    ))
 }
 
 /// The records of `memory` on a machine with this many CPUs.
-fn ask(base: &Machine, cpus: u32) -> Result<Said, BenchError> {
+fn measure_machine(base: &Machine, cpus: u32) -> Result<MemoryUse, BenchError> {
     let smp = Smp::parse(&cpus.to_string()).expect("a number of CPUs");
     let machine = base.clone().smp(smp);
     let mut session = Session::start(&machine.append("run=\"memory json; poweroff\""))?;
-    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
-    Said::parse(&session.transcript().text_from(0))
+    session.expect_exit(Outcome::Kernel(0), TIMEOUT)?;
+    MemoryUse::parse(&session.transcript().text_from(0))
 }
 
 /// The records of `memory` that count here.
@@ -69,7 +72,7 @@ enum Record {
     Other,
 }
 
-impl Said {
+impl MemoryUse {
     fn parse(text: &str) -> Result<Self, BenchError> {
         let (mut used, mut stacks) = (None, 0);
         for line in text.lines().filter_map(|line| line.strip_prefix(MARK)) {
@@ -94,7 +97,7 @@ impl Said {
 
 impl PerCpu {
     /// Computes the metric from the output on a machine with [`FEW`] CPUs and on one with [`MANY`].
-    fn between(few: Said, many: Said) -> Self {
+    fn between(few: MemoryUse, many: MemoryUse) -> Self {
         let each = many.used.saturating_sub(few.used) / u64::from(MANY - FEW);
         Self {
             stacks: many.stacks,
@@ -105,7 +108,7 @@ impl PerCpu {
     /// Writes it.
     pub fn show(&self, out: &mut String) {
         let verdict = if self.is_within_limit() {
-            "reached"
+            "met"
         } else {
             "MISSED"
         };
@@ -114,7 +117,7 @@ impl PerCpu {
         let stacks = self.stacks >> 10;
         *out += &format!(
             "\nmemory for each CPU beyond its stacks ({stacks} KiB), {MANY} CPUs compared with {FEW}\n  \
-             bytes        {kib:>8} KiB; at most {limit} KiB is the aim: {verdict}\n"
+             bytes        {kib:>8} KiB; at most {limit} KiB is the target: {verdict}\n"
         );
     }
 

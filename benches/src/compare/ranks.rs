@@ -86,7 +86,7 @@ impl Ranks {
 }
 
 /// The maximum confidence for groups of these sizes: one is entirely above the other.
-pub fn reach(first: usize, second: usize) -> f64 {
+pub fn max_confidence(first: usize, second: usize) -> f64 {
     let choose = |n: usize, k: usize| {
         let factors = (1..=k).map(|i| float((n - k + i) as u64) / float(i as u64));
         factors.product::<f64>()

@@ -1,18 +1,18 @@
 //! Terminal output of a comparison.
 
-use super::{Comparison, Row, SURE, Shift};
+use super::{CONFIDENCE, Comparison, Row, Shift};
 use crate::columns::aligned;
 use crate::record::Clock;
 
 /// Left-aligned columns.
-const LEFT: [&str; 2] = ["figure", ""];
+const LEFT: [&str; 2] = ["metric", ""];
 
 impl Comparison {
     /// Formats the comparison for the terminal.
     pub fn show(&self) -> String {
         let mut out = String::new();
-        for line in &self.unlike {
-            out += &format!("not measured alike: {line}\n");
+        for line in &self.differences {
+            out += &format!("not comparable: {line}\n");
         }
         for clock in [Clock::Cycles, Clock::Instructions] {
             out += &self.show_rows(clock);
@@ -27,19 +27,19 @@ impl Comparison {
         if cycles().next().is_some() {
             out += &format!(
                 "  In cycles: with {:.0} % confidence or more by the exact Mann-Whitney test of the rounds' medians\n  \
-                 (to the floor's, where there is one). Of {} figures in cycles chance alone would mark {:.1}.\n",
-                SURE * 100.0,
+                 (to the floor's, where there is one). Of {} metrics in cycles chance alone would mark {:.1}.\n",
+                CONFIDENCE * 100.0,
                 cycles().count(),
                 // The sum of zeros is -0.
                 cycles().map(|row| row.by_chance).sum::<f64>().abs()
             );
         }
         let few = cycles()
-            .filter(|row| row.reach < SURE && !row.is_sure())
+            .filter(|row| row.max_confidence < CONFIDENCE && !row.is_significant())
             .count();
         if few > 0 {
             out += &format!(
-                "  {few} of them were measured in too few rounds to be marked; 4 in both sittings suffice.\n"
+                "  {few} of them were measured in too few rounds to be marked; 4 in both runs suffice.\n"
             );
         }
         out
@@ -53,7 +53,14 @@ impl Comparison {
             return String::new();
         }
         let head = [
-            "figure", "old", "new", "change", "sure", "to floor", "sure", "",
+            "metric",
+            "old",
+            "new",
+            "change",
+            "confidence",
+            "to floor",
+            "confidence",
+            "",
         ];
         let head = vec![head.map(str::to_owned).to_vec()];
         let table = aligned(&[head, rows].concat(), &LEFT);
@@ -63,17 +70,21 @@ impl Comparison {
 
 fn cells(row: &Row) -> Vec<String> {
     let by_rounds = row.clock == Clock::Cycles;
-    let shown = |shift: Shift| [percent(shift.change), sure(shift)];
-    let [change, raw_sure] = shown(row.raw);
-    let [to_floor, floor_sure] = row.to_floor.map(shown).unwrap_or_default();
+    let shown = |shift: Shift| [percent(shift.change), confidence(shift)];
+    let [change, raw_confidence] = shown(row.raw);
+    let [to_floor, floor_confidence] = row.to_floor.map(shown).unwrap_or_default();
     vec![
         row.label.clone(),
         row.old.to_string(),
         row.new.to_string(),
         change,
-        if by_rounds { raw_sure } else { String::new() },
+        if by_rounds {
+            raw_confidence
+        } else {
+            String::new()
+        },
         to_floor,
-        floor_sure,
+        floor_confidence,
         note(row),
     ]
 }
@@ -81,12 +92,12 @@ fn cells(row: &Row) -> Vec<String> {
 /// The mark of a row, its direction, and the changed value if it is not the median; or the reason
 /// why the row cannot be marked.
 fn note(row: &Row) -> String {
-    if !row.is_sure() {
+    if !row.is_significant() {
         return match row.clock {
-            Clock::Cycles if row.reach < SURE => {
+            Clock::Cycles if row.max_confidence < CONFIDENCE => {
                 let (old, new) = row.rounds;
-                let reach = (row.reach * 100.0).floor();
-                format!("{old} against {new} rounds reach {reach:.0} %")
+                let max_confidence = (row.max_confidence * 100.0).floor();
+                format!("{old} against {new} rounds allow {max_confidence:.0} % at most")
             }
             _ => String::new(),
         };
@@ -106,6 +117,6 @@ fn percent(part: f64) -> String {
     format!("{:+.1} %", part * 100.0)
 }
 
-fn sure(shift: Shift) -> String {
+fn confidence(shift: Shift) -> String {
     format!("{:.0} %", (shift.confidence * 100.0).floor())
 }

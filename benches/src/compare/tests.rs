@@ -83,13 +83,13 @@ fn chance_marks_as_often_as_few_rounds_let_it() {
     let rate = |first: u32, second: u32| {
         let numbers: Vec<f64> = (0..first + second).map(f64::from).collect();
         let (first, second) = numbers.split_at(first as usize);
-        Ranks::of(first, second).rate(1.0 - SURE)
+        Ranks::of(first, second).rate(1.0 - CONFIDENCE)
     };
     // Of 5 against 5, U of 2 or less on either side: 8 of 252 choices.
     assert!(close(rate(5, 5), 8.0 / 252.0));
     assert!(close(rate(4, 4), 2.0 / 70.0));
     assert!(close(rate(3, 3), 0.0) && close(rate(1, 1), 0.0));
-    let reached = [(5, 5), (4, 4), (3, 3), (1, 1)].map(|(old, new)| reach(old, new));
+    let reached = [(5, 5), (4, 4), (3, 3), (1, 1)].map(|(old, new)| max_confidence(old, new));
     for (reached, known) in reached
         .into_iter()
         .zip([250.0 / 252.0, 68.0 / 70.0, 0.9, 0.0])
@@ -99,17 +99,19 @@ fn chance_marks_as_often_as_few_rounds_let_it() {
 }
 
 #[test]
-fn too_few_rounds_are_said() {
+fn too_few_rounds_are_noted() {
     let old = five(|_, _, p50| p50);
     let mut new = five(|_, _, p50| p50 * 2);
-    for figure in &mut new.figures {
-        figure.rounds.truncate(1);
+    for metric in &mut new.metrics {
+        metric.rounds.truncate(1);
     }
     let shown = compare(&old, &new).show();
-    let cycles = old.figures.iter();
+    let cycles = old.metrics.iter();
     let cycles = cycles.filter(|it| it.key.clock == Clock::Cycles).count();
     assert_eq!(
-        shown.matches("5 against 1 rounds reach 66 %").count(),
+        shown
+            .matches("5 against 1 rounds allow 66 % at most")
+            .count(),
         cycles
     );
     let few = format!("{cycles} of them were measured in too few rounds");
@@ -120,24 +122,24 @@ fn too_few_rounds_are_said() {
     // Less often than 5 %, with 5 rounds in total, each with a tie in the other group.
     let (_, marked) = all.split_once("chance alone would mark ").unwrap();
     let marked: f64 = marked.split(".\n").next().unwrap().parse().unwrap();
-    let most = float(cycles as u64) * (1.0 - SURE);
+    let most = float(cycles as u64) * (1.0 - CONFIDENCE);
     assert!(marked > 0.0 && marked < most, "{all}");
 }
 
 #[test]
-fn what_moved_is_named_and_which_way() {
+fn changes_are_named_with_their_direction() {
     let old = fixtures::results();
     let mut new = old.clone();
     let mut find = |name: &str| {
-        let mut figures = new.figures.iter_mut();
-        figures
+        let mut metrics = new.metrics.iter_mut();
+        metrics
             .position(|it| it.key.clock == Clock::Instructions && it.key.name == name)
             .unwrap()
     };
     let (entry, rate) = (find("self_ipi.entry"), find("throughput.self_ipi"));
-    let max = new.figures[entry].summary.max;
-    new.figures[entry].summary.max += 1;
-    new.figures[rate].summary.p50 -= 1;
+    let max = new.metrics[entry].summary.max;
+    new.metrics[entry].summary.max += 1;
+    new.metrics[rate].summary.p50 -= 1;
     let shown = compare(&old, &new).show();
     let row = |name: &str| {
         let (_, rows) = shown.split_once("median by instructions").unwrap();
@@ -149,7 +151,7 @@ fn what_moved_is_named_and_which_way() {
 }
 
 #[test]
-fn a_change_is_told_in_parts_of_the_old() {
+fn a_change_is_relative_to_the_old_value() {
     let shift = shift(&[100.0, 101.0, 102.0], &[110.0, 111.0, 112.0]);
     assert!(close(shift.change, 10.0 / 101.0), "{shift:?}");
     assert!(close(shift.confidence, 1.0 - 2.0 / 20.0));
@@ -158,15 +160,15 @@ fn a_change_is_told_in_parts_of_the_old() {
 /// Results with five rounds of every metric in cycles, each of which `slow` may change.
 fn five(slow: impl Fn(&str, &str, u64) -> u64) -> Results {
     let mut results = fixtures::results();
-    for figure in results
-        .figures
+    for metric in results
+        .metrics
         .iter_mut()
-        .filter(|figure| figure.key.clock == Clock::Cycles)
+        .filter(|metric| metric.key.clock == Clock::Cycles)
     {
-        let first = figure.rounds[0];
-        figure.rounds = (0..5)
+        let first = metric.rounds[0];
+        metric.rounds = (0..5)
             .map(|round| {
-                let (name, variant) = (&figure.key.name, &figure.key.variant);
+                let (name, variant) = (&metric.key.name, &metric.key.variant);
                 crate::record::Summary {
                     p50: slow(name, variant, first.p50 * 100 + round),
                     ..first
@@ -178,7 +180,7 @@ fn five(slow: impl Fn(&str, &str, u64) -> u64) -> Results {
 }
 
 #[test]
-fn a_slower_sitting_is_not_a_slower_kernel() {
+fn a_slower_run_is_not_a_slower_kernel() {
     let old = five(|_, _, p50| p50);
     // Every metric takes half as long again, and one of them twice that.
     let new = five(|name, variant, p50| match (name, variant) {
@@ -195,12 +197,12 @@ fn a_slower_sitting_is_not_a_slower_kernel() {
     };
     let (slow, same) = (row("self_ipi.entry tocsin"), row("self_ipi.back tocsin"));
     assert!(
-        slow.is_sure() && (slow.to_floor.unwrap().change - 1.0).abs() < 0.01,
+        slow.is_significant() && (slow.to_floor.unwrap().change - 1.0).abs() < 0.01,
         "{slow:?}"
     );
     assert!((same.raw.change - 0.5).abs() < 0.01, "{same:?}");
     assert!(
-        same.to_floor.unwrap().change.abs() < 0.01 && !same.is_sure(),
+        same.to_floor.unwrap().change.abs() < 0.01 && !same.is_significant(),
         "{same:?}"
     );
     assert!(comparison.gone.is_empty() && comparison.added.is_empty());
@@ -210,22 +212,26 @@ fn a_slower_sitting_is_not_a_slower_kernel() {
 fn instructions_are_exact() {
     let old = fixtures::results();
     let mut new = old.clone();
-    let figure = new
-        .figures
+    let metric = new
+        .metrics
         .iter_mut()
-        .find(|figure| figure.key.clock == Clock::Instructions)
+        .find(|metric| metric.key.clock == Clock::Instructions)
         .unwrap();
-    figure.summary.p50 += 1;
-    let label = figure.key.describe();
+    metric.summary.p50 += 1;
+    let label = metric.key.describe();
     let comparison = compare(&old, &new);
-    let sure: Vec<_> = comparison.rows.iter().filter(|row| row.is_sure()).collect();
+    let sure: Vec<_> = comparison
+        .rows
+        .iter()
+        .filter(|row| row.is_significant())
+        .collect();
     assert_eq!(sure.len(), 1);
     assert_eq!(sure[0].label, label);
     let shown = comparison.show();
     let (cycles, instructions) = shown.split_once("median by instructions").unwrap();
     assert!(cycles.contains("to floor") && !cycles.contains(" * "));
     let (heading, rows) = instructions.split_once('\n').unwrap();
-    assert!(!heading.contains("sure"), "{shown}");
+    assert!(!heading.contains("confidence"), "{shown}");
     let marked: Vec<_> = rows
         .lines()
         .filter(|row| row.ends_with(" * worse"))
@@ -237,7 +243,7 @@ fn instructions_are_exact() {
 }
 
 #[test]
-fn other_machines_are_not_alike() {
+fn other_machines_are_not_comparable() {
     let old = fixtures::results();
     let mut new = old.clone();
     new.host.cpu = "qemu64".to_owned();
@@ -249,7 +255,7 @@ fn other_machines_are_not_alike() {
         "QEMU's arguments: \"\", now \"-smbios type=0\"",
         "profile: \"release\", now \"dev\"",
     ] {
-        let line = format!("not measured alike: {line}\n");
+        let line = format!("not comparable: {line}\n");
         assert!(shown.contains(&line), "{shown}");
     }
     let mut older = old.clone();
@@ -262,13 +268,13 @@ fn other_machines_are_not_alike() {
 }
 
 #[test]
-fn what_is_not_alike_is_said() {
+fn differences_of_the_machines_are_shown() {
     let old = fixtures::results();
     let mut new = old.clone();
     new.host.qemu = "QEMU 11".to_owned();
-    let gone = new.figures.remove(0).key.describe();
+    let gone = new.metrics.remove(0).key.describe();
     let shown = compare(&old, &new).show();
-    assert!(shown.contains("not measured alike: QEMU"), "{shown}");
+    assert!(shown.contains("not comparable: QEMU"), "{shown}");
     assert!(
         shown.contains(&format!("no longer measured: {gone}")),
         "{shown}"

@@ -4,7 +4,7 @@ use super::*;
 use crate::fixtures;
 
 #[test]
-fn every_figure_has_a_row_of_its_own() {
+fn every_metric_has_a_row_of_its_own() {
     let mut results = fixtures::results();
     results.peers = fixtures::peers();
     let text = of(&results);
@@ -12,21 +12,21 @@ fn every_figure_has_a_row_of_its_own() {
     let head = reader.headers().unwrap().clone();
     let at = |name: &str| head.iter().position(|known| known == name).unwrap();
     let rows: Vec<_> = reader.records().map(Result::unwrap).collect();
-    let (own, others) = rows.split_at(results.figures.len());
-    for (row, figure) in own.iter().zip(&results.figures) {
+    let (own, others) = rows.split_at(results.metrics.len());
+    for (row, metric) in own.iter().zip(&results.metrics) {
         assert_eq!(
             (&row[at("kernel")], &row[at("name")]),
-            ("tocsin", figure.key.name.as_str())
+            ("tocsin", metric.key.name.as_str())
         );
-        assert_eq!(row[at("p50")].parse::<u64>().unwrap(), figure.summary.p50);
-        assert_eq!(row[at("max")].parse::<u64>().unwrap(), figure.summary.max);
+        assert_eq!(row[at("p50")].parse::<u64>().unwrap(), metric.summary.p50);
+        assert_eq!(row[at("max")].parse::<u64>().unwrap(), metric.summary.max);
     }
-    let told: Vec<_> = others
+    let values: Vec<_> = others
         .iter()
         .map(|row| ["kernel", "name", "cpus", "p50", "mean", "beside"].map(|name| &row[at(name)]))
         .collect();
     assert_eq!(
-        told,
+        values,
         [
             [
                 "kvm-unit-tests",

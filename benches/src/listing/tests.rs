@@ -51,7 +51,7 @@ fn a_window_is_as_long_as_was_counted() {
 }
 
 #[test]
-fn stages_are_told_by_function_and_cpu() {
+fn stages_are_grouped_by_function_and_cpu() {
     let names = [
         (0x10, "first"),
         (0x20, "tocsin::memory::map"),
@@ -68,12 +68,12 @@ fn stages_are_told_by_function_and_cpu() {
         text: String::new(),
         function: functions.at(address).to_owned(),
     };
-    let told = stages(&[line(0, 0x10), line(1, 0x30), line(0, 0x14), line(0, 0x31)]);
-    let told: Vec<_> = told
+    let counted = stages(&[line(0, 0x10), line(1, 0x30), line(0, 0x14), line(0, 0x31)]);
+    let counted: Vec<_> = counted
         .iter()
         .map(|stage| (stage.cpu, stage.function.as_str(), stage.instructions))
         .collect();
-    assert_eq!(told, [(0, "first", 2), (1, "wait", 1), (0, "wait", 1)]);
+    assert_eq!(counted, [(0, "first", 2), (1, "wait", 1), (0, "wait", 1)]);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn the_reason_is_in_the_numbers() {
         instructions,
     };
     let listing = Listing {
-        key: fixtures::results().figures[0].key.clone(),
+        key: fixtures::results().metrics[0].key.clone(),
         instructions: 60,
         overhead: 4,
         stages: vec![

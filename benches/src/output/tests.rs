@@ -4,8 +4,8 @@ use super::*;
 
 #[test]
 fn a_file_is_replaced_by_the_whole_new_one() {
-    let place = tempfile::tempdir().unwrap();
-    let path = place.path().join("in/deep");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("in/deep");
     let folder = Folder::prepare(&path).unwrap();
     folder.write("results.csv", "old").unwrap();
     folder.write("results.csv", "new").unwrap();
@@ -18,9 +18,9 @@ fn a_file_is_replaced_by_the_whole_new_one() {
 
 #[test]
 fn what_cannot_be_written_stays_as_it_was() {
-    let place = tempfile::tempdir().unwrap();
-    let folder = Folder::prepare(place.path()).unwrap();
-    let file = place.path().join("results.csv");
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::prepare(dir.path()).unwrap();
+    let file = dir.path().join("results.csv");
     folder.write("results.csv", "old").unwrap();
     // Blocks the new file.
     std::fs::create_dir(part(&file)).unwrap();

@@ -64,13 +64,13 @@ pub fn bad_headers(headers: &Path, why: &str) -> BenchError {
     BenchError::Peer { peer: "Linux", why }
 }
 
-/// Builds the module for the kernel with these headers, below `place`.
+/// Builds the module for the kernel with these headers, below `dir`.
 ///
 /// # Errors
 ///
 /// The build fails.
-pub fn module(headers: &Path, place: &Path) -> Result<PathBuf, BenchError> {
-    let copy = place.join("module");
+pub fn module(headers: &Path, dir: &Path) -> Result<PathBuf, BenchError> {
+    let copy = dir.join("module");
     std::fs::create_dir_all(&copy).map_err(BenchError::file("make", &copy))?;
     for name in ["peer.c", "Makefile"] {
         let to = copy.join(name);
@@ -100,7 +100,11 @@ fn run(mut command: Command) -> Result<(), BenchError> {
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let why = format!("{program} failed ({}):\n{}", output.status, said.trim_end());
+    let printed = String::from_utf8_lossy(&output.stderr);
+    let why = format!(
+        "{program} failed ({}):\n{}",
+        output.status,
+        printed.trim_end()
+    );
     Err(BenchError::Peer { peer: "Linux", why })
 }

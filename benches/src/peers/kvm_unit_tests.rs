@@ -135,7 +135,7 @@ fn read(text: &str) -> Result<Vec<Measured>, String> {
     });
     let measured: Vec<_> = lines.collect();
     if measured.is_empty() {
-        return Err("it printed no figure".to_owned());
+        return Err("it printed no metric".to_owned());
     }
     Ok(measured)
 }

@@ -96,8 +96,8 @@ impl Found {
     /// Creates the kernel's initramfs, with the module if there are headers for it. `number`
     /// distinguishes the kernels of a run.
     fn build(self, name: String, number: usize, init: &Path) -> Result<Linux, BenchError> {
-        let place = workspace().join(format!("target/bench/peers/linux-{number}"));
-        std::fs::create_dir_all(&place).map_err(BenchError::file("make", &place))?;
+        let dir = workspace().join(format!("target/bench/peers/linux-{number}"));
+        std::fs::create_dir_all(&dir).map_err(BenchError::file("make", &dir))?;
         let mut archive = Archive::default();
         archive.directory("dev");
         archive.directory("proc");
@@ -108,9 +108,9 @@ impl Found {
         };
         program("init", init)?;
         if let Some(headers) = &self.headers {
-            program("peer.ko", &guest::module(headers, &place)?)?;
+            program("peer.ko", &guest::module(headers, &dir)?)?;
         }
-        let initramfs = place.join("initramfs.cpio");
+        let initramfs = dir.join("initramfs.cpio");
         std::fs::write(&initramfs, archive.finish())
             .map_err(BenchError::file("write", &initramfs))?;
         Ok(Linux {
@@ -161,10 +161,10 @@ impl Runs for Linux {
     }
 
     fn version(&self, text: &str) -> String {
-        let said = text
+        let output = text
             .lines()
             .find_map(|line| line.split_once(MARK)?.1.strip_prefix("version "));
-        said.unwrap_or("unknown version").trim().to_owned()
+        output.unwrap_or("unknown version").trim().to_owned()
     }
 }
 
@@ -174,16 +174,16 @@ fn read(text: &str) -> Result<Vec<Measured>, String> {
     let mut measured = Vec::new();
     let (mut ended, mut log) = (false, Vec::new());
     for line in text.lines() {
-        let Some((_, said)) = line.split_once(MARK) else {
+        let Some((_, output)) = line.split_once(MARK) else {
             continue;
         };
-        let words: Vec<_> = said.split_whitespace().collect();
+        let words: Vec<_> = output.split_whitespace().collect();
         match words[..] {
             ["end"] => ended = true,
-            ["trouble", ..] => return Err(said.to_owned()),
+            ["trouble", ..] => return Err(output.to_owned()),
             ["log", time, "smp:", word, ..] => log.push((word, time)),
             [name, samples, min, median, _p90, p99, _p99_9, max] => {
-                let bad = || format!("{said:?} is no figure");
+                let bad = || format!("{output:?} is no metric");
                 let number = |word: &str| word.parse().map_err(|_| bad());
                 measured.push(Measured {
                     test: name.to_owned(),

@@ -3,8 +3,8 @@
 use super::*;
 use crate::fixtures;
 
-fn figure(beside: &str, param: Option<(&str, &str)>) -> PeerFigure {
-    PeerFigure {
+fn metric(beside: &str, param: Option<(&str, &str)>) -> PeerMetric {
+    PeerMetric {
         test: "t".to_owned(),
         clock: Clock::Instructions,
         cpus: 4,
@@ -17,7 +17,7 @@ fn figure(beside: &str, param: Option<(&str, &str)>) -> PeerFigure {
         rounds: vec![96.0],
         p99: None,
         max: None,
-        doubt: None,
+        rejected: None,
         other_load: false,
     }
 }
@@ -25,28 +25,28 @@ fn figure(beside: &str, param: Option<(&str, &str)>) -> PeerFigure {
 #[test]
 fn ours_is_found_by_name_parameter_and_machine() {
     let results = fixtures::results();
-    let polling = figure("ipi.one_way", Some(("target", "polling")));
+    let polling = metric("ipi.one_way", Some(("target", "polling")));
     assert_eq!(polling.ours(&results).unwrap().summary.p50, 48);
     assert!((polling.ratio(&results).unwrap() - 0.5).abs() < 1e-9);
-    let halted = figure("ipi.one_way", Some(("target", "halted")));
+    let halted = metric("ipi.one_way", Some(("target", "halted")));
     assert_eq!(halted.ours(&results).unwrap().summary.p50, 192);
-    let other = PeerFigure { cpus: 8, ..halted };
+    let other = PeerMetric { cpus: 8, ..halted };
     assert!(other.ours(&results).is_none());
-    assert!(figure("no.such", None).ours(&results).is_none());
+    assert!(metric("no.such", None).ours(&results).is_none());
 }
 
 #[test]
 fn a_rejected_value_has_no_ratio_and_is_shown_with_its_reason() {
-    let rejected = PeerFigure {
-        doubt: Some("most samples include waiting".to_owned()),
-        ..figure("ipi.one_way", Some(("target", "polling")))
+    let rejected = PeerMetric {
+        rejected: Some("most samples include waiting".to_owned()),
+        ..metric("ipi.one_way", Some(("target", "polling")))
     };
     let mut results = fixtures::results();
     assert!(rejected.ours(&results).is_some());
     assert_eq!(rejected.ratio(&results), None);
     let ours = rejected.ours(&results).unwrap().clone();
     let mut peer = fixtures::peers().remove(0);
-    peer.figures = vec![PeerFigure {
+    peer.metrics = vec![PeerMetric {
         unit: ours.unit.clone(),
         ..rejected
     }];
@@ -63,17 +63,17 @@ fn a_rejected_value_has_no_ratio_and_is_shown_with_its_reason() {
 fn a_value_under_a_load_of_the_peer_has_no_ratio() {
     let results = fixtures::results();
     let mut peer = fixtures::peers().remove(0);
-    let mut loaded = figure("ipi.one_way", Some(("target", "polling")));
+    let mut loaded = metric("ipi.one_way", Some(("target", "polling")));
     let ours = loaded.ours(&results).unwrap().clone();
     (loaded.other_load, loaded.unit) = (true, ours.unit.clone());
     assert_eq!(loaded.ratio(&results), None);
-    peer.figures = vec![loaded];
+    peer.metrics = vec![loaded];
     assert_eq!(results.of_peer(&peer, &ours), "96 (other load)");
     let meaning = Meaning {
         steady: false,
         ..STEADY
     };
-    let merged = |meaning| super::figure(meaning, Clock::Cycles, 4, &[&round(300.0, 290.0)]);
+    let merged = |meaning| super::metric(meaning, Clock::Cycles, 4, &[&round(300.0, 290.0)]);
     assert!(merged(&meaning).unwrap().other_load);
     assert!(!merged(&STEADY).unwrap().other_load);
 }
@@ -111,17 +111,17 @@ fn rounds_are_merged_and_one_implausible_round_rejects_the_value() {
     ];
     let merge = |rounds: &[Measured]| {
         let rounds: Vec<_> = rounds.iter().collect();
-        super::figure(&STEADY, Clock::Instructions, 4, &rounds).unwrap()
+        super::metric(&STEADY, Clock::Instructions, 4, &rounds).unwrap()
     };
     let merged = merge(&good);
     assert_eq!(merged.rounds, [300.0, 310.0, 320.0]);
     let tail = (merged.value, merged.p99, merged.max);
     assert_eq!(tail, (310.0, Some(320.0), Some(420.0)));
-    assert_eq!(merged.doubt, None);
+    assert_eq!(merged.rejected, None);
     let [first, second, _] = good;
-    let doubt = merge(&[first, second, round(900.0, 100.0)]).doubt;
-    assert!(doubt.unwrap().contains("the minimum is 100"));
-    assert!(super::figure(&STEADY, Clock::Instructions, 4, &[]).is_none());
+    let rejected = merge(&[first, second, round(900.0, 100.0)]).rejected;
+    assert!(rejected.unwrap().contains("the minimum is 100"));
+    assert!(super::metric(&STEADY, Clock::Instructions, 4, &[]).is_none());
 }
 
 #[test]

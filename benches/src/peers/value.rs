@@ -67,7 +67,7 @@ pub struct Case {
 
 impl Measured {
     /// The reason why the value cannot be right; `None` if it is plausible.
-    pub fn doubt(&self, case: Case) -> Option<String> {
+    pub fn rejection(&self, case: Case) -> Option<String> {
         let value = self.value;
         if !(value.is_finite() && value > 0.0) {
             return Some("not more than the cost of measuring".to_owned());

@@ -12,7 +12,7 @@ fn labels(only: &[&str], smp: Option<&str>, append: &str, clock: Clock) -> Vec<S
     };
     suite(&settings, clock)
         .into_iter()
-        .map(|leg| leg.label)
+        .map(|run| run.label)
         .collect()
 }
 
@@ -29,10 +29,10 @@ fn the_whole_suite_has_a_machine_for_each_question() {
 
 #[test]
 fn crowded_machines_are_measured_once() {
-    let legs = suite(&Settings::fixed(), Clock::Cycles);
+    let runs = suite(&Settings::fixed(), Clock::Cycles);
     let once = |label: &str| {
-        legs.iter()
-            .find(|leg| leg.label.starts_with(label))
+        runs.iter()
+            .find(|run| run.label.starts_with(label))
             .unwrap()
             .once
     };
@@ -60,18 +60,18 @@ fn a_name_leaves_out_what_it_does_not_ask_for() {
 }
 
 #[test]
-fn no_figure_at_all_is_an_error() {
+fn no_metric_at_all_is_an_error() {
     let mut boots = [Boot::parse(fixtures::CYCLES).unwrap()];
     narrow(&mut boots, &["self_ipi.entry".to_owned()]).unwrap();
-    let names = boots[0].figures.iter().map(|it| it.name.as_str());
+    let names = boots[0].metrics.iter().map(|it| it.name.as_str());
     assert_eq!(names.collect::<Vec<_>>(), ["self_ipi.entry"; 3]);
     let why = narrow(&mut boots, &["msi".to_owned()]).unwrap_err();
     assert!(why.to_string().contains("msi.edu: no edu device"), "{why}");
 }
 
 #[test]
-fn a_sitting_covers_what_it_was_asked_for() {
-    let key = &fixtures::results().figures[0].key;
+fn a_run_covers_the_requested_groups() {
+    let key = &fixtures::results().metrics[0].key;
     let all = Settings {
         clocks: vec![key.clock],
         ..Settings::fixed()

@@ -26,7 +26,7 @@ fn heights(svg: &str, points: usize) -> Vec<i32> {
 }
 
 #[test]
-fn a_tail_goes_down_to_its_last_sample() {
+fn a_tail_ends_at_its_last_sample() {
     let histogram = [(100, 101, 99_000), (200, 201, 990), (9000, 9100, 10)];
     let plot = Plot {
         title: "tail".to_owned(),

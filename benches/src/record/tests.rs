@@ -8,13 +8,13 @@ fn a_boot_is_read_whole() {
     let boot = Boot::parse(CYCLES).unwrap();
     assert_eq!((boot.run.apic.as_str(), boot.run.cpus), ("x2apic", 4));
     assert_eq!(boot.run.clock, Clock::Cycles);
-    let lines = CYCLES.matches("\"kind\":\"figure\"").count();
-    assert_eq!(boot.figures.len(), lines);
+    let lines = CYCLES.matches("\"kind\":\"metric\"").count();
+    assert_eq!(boot.metrics.len(), lines);
     assert_eq!((boot.causes.len(), boot.skips.len()), (1, 1));
     let depth = boot
-        .figures
+        .metrics
         .iter()
-        .find(|figure| figure.name == "nest.entry")
+        .find(|metric| metric.name == "nest.entry")
         .unwrap();
     assert_eq!(depth.param["depth"], Value::Number(0));
     assert_eq!(depth.samples, 1000);
@@ -94,13 +94,13 @@ fn a_recorded_boot_is_read_whole() {
     let boot = Boot::parse(recorded).unwrap();
     assert_eq!(boot.run.clock, Clock::Instructions);
     assert_eq!(
-        boot.figures.len(),
-        recorded.matches("\"kind\":\"figure\"").count()
+        boot.metrics.len(),
+        recorded.matches("\"kind\":\"metric\"").count()
     );
     let entry = boot
-        .figures
+        .metrics
         .iter()
-        .find(|figure| figure.name == "self_ipi.entry")
+        .find(|metric| metric.name == "self_ipi.entry")
         .unwrap();
     assert_eq!((entry.summary.min, entry.summary.max), (22, 22));
 }

@@ -5,7 +5,7 @@ use crate::error::BenchError;
 use crate::plot::bars::Bars;
 use crate::plot::{Curve, Plot, cumulative, distribution, number, tail};
 use crate::record::{Cause, Clock, Value};
-use crate::results::{Causes, Figure, Results, float};
+use crate::results::{Causes, Metric, Results, float};
 
 /// Metrics over a parameter: name, parameter, axis, whether it doubles from point to point.
 const SCALING: &[(&str, &str, &str, bool)] = &[
@@ -26,12 +26,12 @@ pub struct Group {
 }
 
 /// Histogram and cumulative distribution of metrics measured alike; `None` if they have no spread.
-pub fn group(figures: &[&Figure]) -> Result<Option<Group>, BenchError> {
-    let with: Vec<_> = figures
+pub fn group(metrics: &[&Metric]) -> Result<Option<Group>, BenchError> {
+    let with: Vec<_> = metrics
         .iter()
-        .filter(|figure| !figure.histogram.is_empty())
+        .filter(|metric| !metric.histogram.is_empty())
         .collect();
-    if with.iter().all(|figure| figure.histogram.len() == 1) {
+    if with.iter().all(|metric| metric.histogram.len() == 1) {
         return Ok(None);
     }
     let key = &with[0].key;
@@ -40,14 +40,14 @@ pub fn group(figures: &[&Figure]) -> Result<Option<Group>, BenchError> {
         .trim_end()
         .to_owned();
     // Distant outliers would compress the rest of the plot: they are in the last plot.
-    let least = with.iter().map(|figure| figure.summary.min).min();
-    let most = with.iter().map(|figure| figure.summary.p99_9).max();
+    let least = with.iter().map(|metric| metric.summary.min).min();
+    let most = with.iter().map(|metric| metric.summary.p99_9).max();
     let least = least.unwrap_or_default().max(1);
     let range = (least, most.unwrap_or_default().max(least + least / 4 + 1));
-    let curves = |of: &dyn Fn(&Figure) -> Vec<(f64, f64)>| {
-        let curves = with.iter().map(|figure| Curve {
-            name: figure.key.variant.clone(),
-            points: of(figure),
+    let curves = |of: &dyn Fn(&Metric) -> Vec<(f64, f64)>| {
+        let curves = with.iter().map(|metric| Curve {
+            name: metric.key.variant.clone(),
+            points: of(metric),
         });
         curves.collect::<Vec<_>>()
     };
@@ -64,7 +64,7 @@ pub fn group(figures: &[&Figure]) -> Result<Option<Group>, BenchError> {
         "histogram up to p99.9",
         "% of samples",
         false,
-        curves(&|figure| distribution(&figure.histogram, range)),
+        curves(&|metric| distribution(&metric.histogram, range)),
     );
     let within = |points: Vec<(f64, f64)>| {
         let within = points.into_iter();
@@ -76,13 +76,13 @@ pub fn group(figures: &[&Figure]) -> Result<Option<Group>, BenchError> {
         "cumulative distribution up to p99.9",
         "% of samples at or below",
         false,
-        curves(&|figure| within(cumulative(&figure.histogram))),
+        curves(&|metric| within(cumulative(&metric.histogram))),
     );
     let tail = plot(
         "the tail, to the greatest",
         "% of samples at or above (logarithmic)",
         true,
-        curves(&|figure| tail(&figure.histogram)),
+        curves(&|metric| tail(&metric.histogram)),
     );
     let title = format!("{title} ({})", machine(key));
     let plots = vec![histogram.draw()?, whole.draw()?, tail.draw()?];
@@ -90,23 +90,23 @@ pub fn group(figures: &[&Figure]) -> Result<Option<Group>, BenchError> {
 }
 
 /// A numeric parameter.
-fn numeric(figure: &Figure, param: &str) -> Option<f64> {
-    match figure.key.param.get(param)? {
+fn numeric(metric: &Metric, param: &str) -> Option<f64> {
+    match metric.key.param.get(param)? {
         Value::Number(number) => Some(float(*number)),
         Value::Text(_) => None,
     }
 }
 
 /// The curves of each variant over a parameter.
-fn over(figures: &[&Figure], param: &str, of: fn(&Figure) -> u64, what: &str) -> Vec<Curve> {
+fn over(metrics: &[&Metric], param: &str, of: fn(&Metric) -> u64, what: &str) -> Vec<Curve> {
     let mut curves: Vec<Curve> = Vec::new();
-    for figure in figures {
-        let Some(x) = numeric(figure, param) else {
+    for metric in metrics {
+        let Some(x) = numeric(metric, param) else {
             continue;
         };
         let (name, point) = (
-            format!("{}{what}", figure.key.variant),
-            (x, float(of(figure))),
+            format!("{}{what}", metric.key.variant),
+            (x, float(of(metric))),
         );
         match curves.iter_mut().find(|curve| curve.name == name) {
             Some(curve) => curve.points.push(point),
@@ -126,18 +126,18 @@ fn over(figures: &[&Figure], param: &str, of: fn(&Figure) -> u64, what: &str) ->
 
 /// Latency under contention as a function of the section's duration.
 pub fn contention(results: &Results, clock: Clock) -> Result<Vec<String>, BenchError> {
-    let figures = results
-        .figures
+    let metrics = results
+        .metrics
         .iter()
-        .filter(|figure| figure.key.clock == clock && figure.key.name == CONTENTION);
-    let figures: Vec<_> = figures.collect();
+        .filter(|metric| metric.key.clock == clock && metric.key.name == CONTENTION);
+    let metrics: Vec<_> = metrics.collect();
     let mut plots = Vec::new();
     // The maximum in cycles is dominated by noise from the host.
-    let (of, what): (fn(&Figure) -> u64, _) = match clock {
-        Clock::Cycles => (|figure| figure.summary.p99, "p99"),
-        Clock::Instructions => (|figure| figure.summary.max, "worst"),
+    let (of, what): (fn(&Metric) -> u64, _) = match clock {
+        Clock::Cycles => (|metric| metric.summary.p99, "p99"),
+        Clock::Instructions => (|metric| metric.summary.max, "worst"),
     };
-    let mut curves = over(&figures, "section", of, "");
+    let mut curves = over(&metrics, "section", of, "");
     for curve in &mut curves {
         curve.points.retain(|point| point.0 > 0.0);
     }
@@ -191,29 +191,29 @@ pub fn shares(causes: &Causes) -> Result<String, BenchError> {
 pub fn scaling(results: &Results, clock: Clock) -> Result<Vec<String>, BenchError> {
     let mut plots = Vec::new();
     for &(name, param, axis, doubles) in SCALING {
-        let figures = results
-            .figures
+        let metrics = results
+            .metrics
             .iter()
-            .filter(|figure| (figure.key.clock, figure.key.name.as_str()) == (clock, name));
-        let figures: Vec<_> = figures.collect();
+            .filter(|metric| (metric.key.clock, metric.key.name.as_str()) == (clock, name));
+        let metrics: Vec<_> = metrics.collect();
         // A metric for a number of CPUs is taken from the machine with exactly this number, if
         // there is one; otherwise from the largest.
-        let most = figures.iter().map(|figure| figure.key.cpus).max();
+        let most = metrics.iter().map(|metric| metric.key.cpus).max();
         let has_own = |cpus: u64| {
-            figures.iter().any(|figure| {
-                figure.key.cpus == cpus
-                    && figure.key.param.get("cpus") == Some(&Value::Number(cpus))
+            metrics.iter().any(|metric| {
+                metric.key.cpus == cpus
+                    && metric.key.param.get("cpus") == Some(&Value::Number(cpus))
             })
         };
-        let own: Vec<_> = figures
+        let own: Vec<_> = metrics
             .iter()
-            .filter(|figure| match figure.key.param.get("cpus") {
-                Some(&Value::Number(cpus)) if has_own(cpus) => cpus == figure.key.cpus,
-                _ => Some(figure.key.cpus) == most,
+            .filter(|metric| match metric.key.param.get("cpus") {
+                Some(&Value::Number(cpus)) if has_own(cpus) => cpus == metric.key.cpus,
+                _ => Some(metric.key.cpus) == most,
             })
             .copied()
             .collect();
-        let curves = over(&own, param, |figure| figure.summary.p50, "");
+        let curves = over(&own, param, |metric| metric.summary.p50, "");
         if !curves.iter().any(|curve| curve.points.len() > 1) {
             continue;
         }

@@ -23,7 +23,7 @@ fn listings_are_shown_with_every_instruction() {
         function: "entry<stub>".to_owned(),
     };
     results.listings = vec![Listing {
-        key: results.figures[0].key.clone(),
+        key: results.metrics[0].key.clone(),
         instructions: 2,
         overhead: 1,
         stages: vec![Stage {
@@ -68,15 +68,15 @@ fn select(text: &str) -> Selector {
 }
 
 #[test]
-fn every_figure_is_in_the_page_with_its_numbers() {
+fn every_metric_is_in_the_page_with_its_numbers() {
     let results = with_peers();
     let page = Html::parse_document(&of(&results).unwrap());
     assert_eq!(page.errors, Vec::<String>::new());
-    let rows: Vec<_> = page.select(&select("table.figures tbody tr")).collect();
-    assert_eq!(rows.len(), results.figures.len());
+    let rows: Vec<_> = page.select(&select("table.metrics tbody tr")).collect();
+    assert_eq!(rows.len(), results.metrics.len());
     let cell = select("td");
-    for figure in &results.figures {
-        let id = id(&figure.key);
+    for metric in &results.metrics {
+        let id = id(&metric.key);
         let row: Vec<_> = rows
             .iter()
             .filter(|row| row.attr("id") == Some(&id))
@@ -86,22 +86,22 @@ fn every_figure_is_in_the_page_with_its_numbers() {
             .select(&cell)
             .map(|cell| cell.text().collect())
             .collect();
-        let values = figure
-            .told()
-            .map(|value| value.map_or_else(|| UNTOLD.to_owned(), |value| value.to_string()));
+        let values = metric
+            .supported()
+            .map(|value| value.map_or_else(|| NO_VALUE.to_owned(), |value| value.to_string()));
         let shown = cells[4..10].iter().map(|cell| cell.replace('\u{202f}', ""));
         assert_eq!(shown.collect::<Vec<_>>(), values, "{id}");
-        assert_eq!(cells[1], figure.key.variant);
-        assert_eq!(cells[3], unit(&figure.unit), "{id}");
+        assert_eq!(cells[1], metric.key.variant);
+        assert_eq!(cells[3], unit(&metric.unit), "{id}");
     }
 }
 
 #[test]
-fn other_kernels_stand_beside_ours() {
+fn other_kernels_are_beside_ours() {
     let results = with_peers();
     let page = Html::parse_document(&of(&results).unwrap());
     let head = page
-        .select(&select("#cycles ~ .scroll table.figures"))
+        .select(&select("#cycles ~ .scroll table.metrics"))
         .next()
         .unwrap();
     let names: Vec<String> = head
@@ -109,7 +109,7 @@ fn other_kernels_stand_beside_ours() {
         .map(|cell| cell.text().collect())
         .collect();
     let at = |name: &str| names.iter().position(|known| known == name).unwrap();
-    let key = results.peers[0].figures[0]
+    let key = results.peers[0].metrics[0]
         .ours(&results)
         .unwrap()
         .key
@@ -126,7 +126,7 @@ fn other_kernels_stand_beside_ours() {
     let ratio = |base: f64| {
         format!(
             "{:.2}",
-            results.peers[0].figures[0]
+            results.peers[0].metrics[0]
                 .ours(&results)
                 .map_or(0.0, |ours| float(ours.summary.p50))
                 / base
@@ -182,11 +182,7 @@ fn plots_peers_causes_and_skips_are_there() {
 #[test]
 fn nothing_measured_makes_a_page_too() {
     let results = Results::new(fixtures::host(), &[]);
-    assert!(
-        of(&results)
-            .unwrap()
-            .contains("No figure that an aim is set for")
-    );
+    assert!(of(&results).unwrap().contains("No metric with a target"));
 }
 
 #[test]

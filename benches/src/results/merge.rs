@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Causes, Figure, Key, lesser_median};
+use super::{Causes, Key, Metric, lesser_median};
 use crate::record::{Boot, Part, Skip, Summary};
 
 fn median(values: impl Iterator<Item = u64>) -> u64 {
@@ -30,27 +30,27 @@ pub(super) fn summary(rounds: &[Summary]) -> Summary {
     }
 }
 
-pub fn figures(boots: &[Boot]) -> Vec<Figure> {
+pub fn metrics(boots: &[Boot]) -> Vec<Metric> {
     let mut order = Vec::new();
-    let mut found: BTreeMap<Key, Vec<&crate::record::Figure>> = BTreeMap::new();
+    let mut found: BTreeMap<Key, Vec<&crate::record::Metric>> = BTreeMap::new();
     for boot in boots {
-        for figure in &boot.figures {
+        for metric in &boot.metrics {
             let key = Key {
                 clock: boot.run.clock,
-                name: figure.name.clone(),
-                param: figure.param.clone(),
+                name: metric.name.clone(),
+                param: metric.param.clone(),
                 apic: boot.run.apic.clone(),
                 cpus: boot.run.cpus,
-                variant: figure.variant.clone(),
+                variant: metric.variant.clone(),
             };
             let rounds = found.entry(key.clone()).or_default();
             if rounds.is_empty() {
                 order.push(key);
             }
-            rounds.push(figure);
+            rounds.push(metric);
         }
     }
-    let figures = order.into_iter().map(|key| {
+    let metrics = order.into_iter().map(|key| {
         let records = &found[&key];
         let rounds: Vec<_> = records.iter().map(|record| record.summary).collect();
         let mut histogram: BTreeMap<(u64, u64), u64> = BTreeMap::new();
@@ -58,7 +58,7 @@ pub fn figures(boots: &[Boot]) -> Vec<Figure> {
             *histogram.entry((first, last)).or_default() += count;
         }
         let buckets = histogram.into_iter();
-        Figure {
+        Metric {
             key,
             unit: records[0].unit.clone(),
             overhead: median(records.iter().map(|record| record.overhead)),
@@ -71,7 +71,7 @@ pub fn figures(boots: &[Boot]) -> Vec<Figure> {
                 .collect(),
         }
     });
-    figures.collect()
+    metrics.collect()
 }
 
 /// Maximum number of slowest samples that are kept.

@@ -45,7 +45,7 @@ fn the_slowest_samples_are_of_all_rounds() {
 }
 
 #[test]
-fn few_samples_tell_no_percentiles() {
+fn few_samples_have_no_percentiles() {
     let summary = Summary {
         min: 1,
         p50: 2,
@@ -55,35 +55,35 @@ fn few_samples_tell_no_percentiles() {
         max: 6,
     };
     let all = summary.values().map(Some);
-    assert_eq!(summary.told(1000), all);
-    assert_eq!(summary.told(999)[4], None);
-    assert_eq!(summary.told(100)[3..], [Some(4), None, Some(6)]);
-    assert_eq!(summary.told(99)[2..], [Some(3), None, None, Some(6)]);
-    assert_eq!(summary.told(1)[..3], [Some(1), Some(2), None]);
+    assert_eq!(summary.supported(1000), all);
+    assert_eq!(summary.supported(999)[4], None);
+    assert_eq!(summary.supported(100)[3..], [Some(4), None, Some(6)]);
+    assert_eq!(summary.supported(99)[2..], [Some(3), None, None, Some(6)]);
+    assert_eq!(summary.supported(1)[..3], [Some(1), Some(2), None]);
     let alike = Summary { min: 6, ..summary };
-    assert_eq!(alike.told(50), alike.values().map(Some));
+    assert_eq!(alike.supported(50), alike.values().map(Some));
 }
 
 #[test]
 fn samples_are_those_of_a_round() {
-    let mut figure = fixtures::results().figures[0].clone();
-    assert_eq!((figure.rounds.len(), figure.samples), (2, 2000));
-    assert_eq!(figure.told(), figure.summary.values().map(Some));
-    figure.samples = 1998;
-    assert_eq!(figure.told()[4], None);
-    figure.rounds[1].p50 = figure.rounds[0].p50 + 3;
-    let first = figure.rounds[0].p50;
-    assert_eq!(figure.spread(), Some((first, first + 3)));
-    figure.rounds.pop();
-    assert_eq!(figure.spread(), None);
+    let mut metric = fixtures::results().metrics[0].clone();
+    assert_eq!((metric.rounds.len(), metric.samples), (2, 2000));
+    assert_eq!(metric.supported(), metric.summary.values().map(Some));
+    metric.samples = 1998;
+    assert_eq!(metric.supported()[4], None);
+    metric.rounds[1].p50 = metric.rounds[0].p50 + 3;
+    let first = metric.rounds[0].p50;
+    assert_eq!(metric.spread(), Some((first, first + 3)));
+    metric.rounds.pop();
+    assert_eq!(metric.spread(), None);
 }
 
 #[test]
-fn a_sitting_keeps_rounds_and_clocks_apart() {
+fn a_run_separates_rounds_and_clocks() {
     let results = fixtures::results();
     let of = |clock| {
-        let found = results.figures.iter().find(|figure| {
-            let key = &figure.key;
+        let found = results.metrics.iter().find(|metric| {
+            let key = &metric.key;
             (key.clock, key.name.as_str(), key.variant.as_str())
                 == (clock, "self_ipi.entry", "tocsin")
         });
@@ -121,9 +121,9 @@ fn machines_and_their_counters_are_kept() {
     assert_eq!(machines.len(), 2);
     assert_eq!(machines[0].tsc_hz, [2_594_700_000, 2_601_000_000]);
     assert_eq!(machines[1].command, "qemu -icount instructions");
-    let told = machines::frequency(machines).unwrap();
+    let frequency = machines::frequency(machines).unwrap();
     assert_eq!(
-        told,
+        frequency,
         "2595 to 2601 MHz, 0.385 ns a tick, in steps of 26 ticks"
     );
     assert_eq!(machines::frequency(&machines[1..]), None);
@@ -143,7 +143,7 @@ fn older_results_are_read() {
     }
     std::fs::write(&file, json.to_string()).unwrap();
     let older = Results::load(file.path()).unwrap();
-    assert_eq!(older.figures, fixtures::results().figures);
+    assert_eq!(older.metrics, fixtures::results().metrics);
     assert!(older.machines.is_empty() && older.host.profile.is_empty());
 }
 

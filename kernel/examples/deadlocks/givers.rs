@@ -10,7 +10,7 @@ use tocsin::ipi::jobs::{Job, run_on, run_on_each};
 /// The programs that use [`begin`].
 pub const PROGRAMS: [&str; 6] = [
     "mutual",
-    "timer-drop-told",
+    "timer-drop-notified",
     "timer-full",
     "served-ceiling",
     "call-in-served",

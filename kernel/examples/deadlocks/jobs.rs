@@ -90,7 +90,8 @@ pub fn keep_own_lock() {
     });
 }
 
-/// A job forgets the guard of a raised priority. The CPU would never take an interrupt of its class again.
+/// A job forgets the guard of a raised priority. The CPU would never take an interrupt of its class
+/// again.
 pub fn keep_priority() {
     let job = Job {
         function: |_| core::mem::forget(raise(PriorityClass::new(9).expect("a class is 0 to 15"))),

@@ -6,7 +6,8 @@ use tocsin::sync::{IrqMutex, without_interrupts};
 
 use crate::{C6, C9};
 
-/// A lock with a lower ceiling is taken under one with a higher ceiling. The other order is permitted.
+/// A lock with a lower ceiling is taken under one with a higher ceiling. The other order is
+/// permitted.
 pub fn ceiling_order() {
     static HIGH: CeilingMutex<()> = CeilingMutex::new(C9, ());
     static LOW: CeilingMutex<()> = CeilingMutex::new(C6, ());
@@ -18,8 +19,8 @@ pub fn ceiling_order() {
     drop(high);
 }
 
-/// A lock is taken with the priority raised above its ceiling: an interrupt for which the holder may wait is
-/// masked.
+/// A lock is taken with the priority raised above its ceiling: an interrupt for which the holder
+/// may wait is masked.
 pub fn ceiling_raised() {
     static LOCK: CeilingMutex<()> = CeilingMutex::new(C6, ());
     let raised = raise(C9);
@@ -35,7 +36,8 @@ pub fn ceiling_twice() {
     drop(first);
 }
 
-/// The last guard of an `IrqMutex` is dropped inside a section: interrupts stay disabled to the end of the section.
+/// The last guard of an `IrqMutex` is dropped inside a section: interrupts stay disabled to the end
+/// of the section.
 pub fn mutex_section() {
     let are_enabled = || context::current().interrupts_enabled;
     let (first, second) = (IrqMutex::new(()), IrqMutex::new(()));

@@ -210,12 +210,12 @@ pub fn full() {
     assert_eq!(queued(), all - 1);
 }
 
-/// The function of a deferred timer sets its next time after the timer has fired again: it is called at that time,
-/// and not at once.
+/// The function of a deferred timer sets its next time after the timer has fired again: it is
+/// called at that time, and not at once.
 pub fn renew() {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    static TOLD: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+    static EXPIRY: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
     const NAME: &str = "renewed";
     fn missed() -> u64 {
         let mut missed = 0;
@@ -234,16 +234,16 @@ pub fn renew() {
             NEXT.store(time::nanoseconds() + SECOND / 2, SeqCst);
             expiry.at(NEXT.load(SeqCst));
         } else {
-            TOLD[0].store(expiry.deadline(), SeqCst);
-            TOLD[1].store(expiry.missed(), SeqCst);
+            EXPIRY[0].store(expiry.deadline(), SeqCst);
+            EXPIRY[1].store(expiry.missed(), SeqCst);
         }
         CALLS.fetch_add(1, SeqCst);
     })
     .unwrap();
     timer.every(1_000_000).unwrap();
     assert!(reached(&CALLS, 2), "the start was lost");
-    let told = TOLD.each_ref().map(|word| word.load(SeqCst));
-    assert_eq!(told, [NEXT.load(SeqCst), 0], "called early");
+    let expiry = EXPIRY.each_ref().map(|word| word.load(SeqCst));
+    assert_eq!(expiry, [NEXT.load(SeqCst), 0], "called early");
     drop(timer);
     assert_eq!(CALLS.load(SeqCst), 2, "called again");
 }

@@ -136,10 +136,10 @@ fn reserve_with_lines() {
     rejected("a vector", vectors::reserve_in(CLASS));
 }
 
-static CAME: AtomicU64 = AtomicU64::new(0);
+static RECEIVED: AtomicU64 = AtomicU64::new(0);
 
-extern "C" fn came(_: usize, _: u8) {
-    CAME.fetch_add(1, Ordering::Relaxed);
+extern "C" fn on_interrupt(_: usize, _: u8) {
+    RECEIVED.fetch_add(1, Ordering::Relaxed);
 }
 
 /// A reserved vector interrupts all CPUs, with and without a handler.
@@ -153,11 +153,11 @@ fn send_to_reserved() {
     ipi::send(vector, ipi::Targets::All).expect("all are online");
     let once = time::wait_until(TIMEOUT, || counts().all(|count| count == 1));
     check(once, "the vector without a handler");
-    vector.set_handler(came);
+    vector.set_handler(on_interrupt);
     ipi::send(vector, ipi::Targets::Others).expect("all are online");
     ipi::send_to_self(vector);
     let expected = all.len() as u64;
-    let come = time::wait_until(TIMEOUT, || CAME.load(Ordering::Relaxed) == expected);
+    let come = time::wait_until(TIMEOUT, || RECEIVED.load(Ordering::Relaxed) == expected);
     check(come, "the vector with a handler");
     rejected("CPU 99", ipi::send(vector, 99));
 }

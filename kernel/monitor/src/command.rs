@@ -20,7 +20,7 @@ pub enum CommandError {
     Unknown(String),
     /// A required argument is missing; contains the usage.
     MissingArgument(&'static str),
-    /// There is one argument too many.
+    /// There is an extra argument.
     ExtraArgument(String),
     /// An argument is invalid.
     BadArgument {
@@ -44,11 +44,13 @@ pub enum CommandError {
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown(name) => write!(f, "unknown command `{name}`; `help` lists the commands"),
-            Self::MissingArgument(usage) => write!(f, "an argument is missing; usage: {usage}"),
-            Self::ExtraArgument(argument) => write!(f, "`{argument}` is one argument too many"),
+            Self::Unknown(name) => {
+                write!(f, "unknown command `{name}` (`help` lists the commands)")
+            }
+            Self::MissingArgument(usage) => write!(f, "missing argument (usage: {usage})"),
+            Self::ExtraArgument(argument) => write!(f, "extra argument `{argument}`"),
             Self::BadArgument { given, expected } => {
-                write!(f, "`{given}` will not do; expected {expected}")
+                write!(f, "invalid argument `{given}` (expected {expected})")
             }
             Self::Cpu(error) => error.fmt(f),
             Self::Pci(error) => error.fmt(f),

@@ -7,8 +7,8 @@
 //!
 //! # Modules
 //!
-//! Modules import only from those before them: `raw`, `record`, `command`, `drivers`, `stress`, `bench`,
-//! `shell`, `commands`.
+//! Modules import only from those before them: `raw`, `record`, `command`, `drivers`, `stress`,
+//! `bench`, `shell`, `commands`.
 
 #![no_std]
 

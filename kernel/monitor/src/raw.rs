@@ -85,7 +85,8 @@ pub(crate) fn start_jobs(
     cpus: impl Iterator<Item = &'static Online>,
     job: impl Fn(u32) -> Job,
 ) -> Result<RunningJobs, JobError> {
-    // SAFETY: The result is part of a value on the stack of the function that measures, which is no job.
+    // SAFETY: The result is part of a value on the stack of the function that measures, which is no
+    // job.
     unsafe { hooks::start_jobs(cpus, job) }
 }
 

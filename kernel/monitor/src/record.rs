@@ -1,7 +1,8 @@
 //! The machine-readable output of a command: lines that consist of `@json ` and a JSON object.
 //!
 //! A command whose last argument is `json` prints records in place of text. A record's `kind` says
-//! which members it has. Programs match records, and people read the text, whose wording may change.
+//! which members it has. Programs match records, and people read the text, whose wording may
+//! change.
 
 use alloc::string::String;
 use core::fmt::Display;
@@ -54,8 +55,8 @@ pub fn print(kind: &str, members: &impl Serialize) {
     print_members(kind, &to_json(members));
 }
 
-/// Prints a record, given the JSON form of its members. Not generic, and kinds need no escapes: this
-/// takes less code than a struct with the members flattened into it.
+/// Prints a record, given the JSON form of its members. Not generic, and kinds need no escapes:
+/// this takes less code than a struct with the members flattened into it.
 fn print_members(kind: &str, members: &str) {
     let rest = members.strip_prefix("{\"").expect("members are an object");
     println!("@json {{\"kind\":\"{kind}\",\"{rest}");

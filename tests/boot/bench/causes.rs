@@ -8,7 +8,7 @@ const PARTS: [&str; 5] = ["if_off", "cr8", "in_service", "hardware", "dispatch"]
 
 /// Time for which each load of a known cause masks the interrupt after its deadline, in
 /// instructions.
-const HELD: u64 = 10_000;
+const DELAY: u64 = 10_000;
 
 /// Maximum number of instructions without a known cause, and from the gate to the handler with no
 /// other timer due.
@@ -19,7 +19,7 @@ const UNKNOWN: u64 = 60;
 const UNKNOWN_MIXED: u64 = 80;
 
 /// Checks the causes among the records of a boot in which instructions were counted.
-pub fn are_told(records: &str) -> Result {
+pub fn are_listed(records: &str) -> Result {
     let mut loads = Vec::new();
     for line in records.lines() {
         let record = line.strip_prefix("@json ").ok_or("no record")?;
@@ -93,8 +93,8 @@ fn check(record: &Value, load: &str) -> Result {
         if part == load {
             let (least, most) = (of(part, "min")?, of(part, "max")?);
             ensure!(
-                HELD <= least && most <= HELD + UNKNOWN,
-                "{load}: held back for {least} to {most} instructions, not {HELD}"
+                DELAY <= least && most <= DELAY + UNKNOWN,
+                "{load}: delayed by {least} to {most} instructions, not {DELAY}"
             );
         } else {
             ensure_eq!(of(part, "max")?, 0, "{part} of the load {load}");

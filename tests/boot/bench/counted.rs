@@ -1,11 +1,11 @@
 //! Checks of metrics in instructions: against their baselines, against the sum of their parts, and
 //! against limits.
 
-use super::Figures;
+use super::Metrics;
 use crate::{Result, ensure, ensure_eq};
 
 /// Metrics that are also measured for the baselines.
-const RIVALLED: &[&str] = &[
+const WITH_BASELINES: &[&str] = &[
     "nest.arrival",
     "nest.entry",
     "deferred.run",
@@ -31,13 +31,13 @@ const LIMITS: &[(&str, u64)] = &[
 ];
 
 /// The median of a metric, by its full name.
-fn median(figures: &Figures, key: &str) -> Result<u64> {
-    let record = figures.get(key).ok_or(format!("no {key}"))?;
+fn median(metrics: &Metrics, key: &str) -> Result<u64> {
+    let record = metrics.get(key).ok_or(format!("no {key}"))?;
     Ok(record["p50"].as_u64().ok_or("no median")?)
 }
 
-pub fn stand_beside_rivals(figures: &Figures, mode: &str) -> Result {
-    let median = |key: &str| median(figures, key);
+pub fn match_baselines(metrics: &Metrics, mode: &str) -> Result {
+    let median = |key: &str| median(metrics, key);
     // The minimal path is the shortest, and typical small kernels take more than this one.
     for name in [
         "self_ipi.to_handler",
@@ -54,9 +54,9 @@ pub fn stand_beside_rivals(figures: &Figures, mode: &str) -> Result {
         }
     }
     // Both baselines exist, and both have the expected values.
-    for name in RIVALLED {
+    for name in WITH_BASELINES {
         let of = |variant: &str| {
-            let own = figures
+            let own = metrics
                 .iter()
                 .find(|(key, _)| key.starts_with(&format!("{name} {variant} ")));
             own.and_then(|(_, record)| record["p50"].as_u64())
@@ -69,7 +69,7 @@ pub fn stand_beside_rivals(figures: &Figures, mode: &str) -> Result {
         ensure_eq!(
             of("typical").is_some(),
             mode == "x2apic",
-            "a typical figure of {name}"
+            "a typical metric of {name}"
         );
     }
     Ok(())
@@ -77,9 +77,9 @@ pub fn stand_beside_rivals(figures: &Figures, mode: &str) -> Result {
 
 /// Entry to the gate plus gate to handler is the whole path, except for the jump that the kernel's
 /// own vectors lack, and one that the compiler may place before the sending.
-pub fn parts_make_the_whole(figures: &Figures) -> Result {
+pub fn parts_make_the_whole(metrics: &Metrics) -> Result {
     for (variant, more) in [("tocsin", 2), ("floor", 0), ("typical", 1)] {
-        let of = |part: &str| median(figures, &format!("self_ipi.{part} {variant} {{}}"));
+        let of = |part: &str| median(metrics, &format!("self_ipi.{part} {variant} {{}}"));
         if let (Ok(gate), Ok(entry), Ok(whole)) = (of("to_gate"), of("entry"), of("to_handler")) {
             ensure!(
                 (whole..=whole + more).contains(&(gate + entry)),
@@ -91,38 +91,38 @@ pub fn parts_make_the_whole(figures: &Figures) -> Result {
     }
     // An entry costs the same wherever it is measured.
     ensure_eq!(
-        median(figures, "nest.entry tocsin {\"depth\":0}")?,
-        median(figures, "self_ipi.entry tocsin {}")?,
+        median(metrics, "nest.entry tocsin {\"depth\":0}")?,
+        median(metrics, "self_ipi.entry tocsin {}")?,
         "the entry at depth 0"
     );
     Ok(())
 }
 
 /// The interrupts of a flood arrive, and leave some but not all of the time to the thread.
-pub fn a_flood_comes(figures: &Figures) -> Result {
+pub fn a_flood_comes(metrics: &Metrics) -> Result {
     for variant in ["tocsin", "floor"] {
         let of = |name: &str| {
             let key = format!("throughput.{name} {variant} {{\"load\":\"flood\"}}");
-            median(figures, &key)
+            median(metrics, &key)
         };
-        let (came, share) = (of("delivered")?, of("thread_share")?);
+        let (delivered, share) = (of("delivered")?, of("thread_share")?);
         ensure!(
-            came > 1_000_000 && (1..50).contains(&share),
-            "{variant}: {came} came in a second, and left {share} %"
+            delivered > 1_000_000 && (1..50).contains(&share),
+            "{variant}: {delivered} delivered per second, {share} % of the time left to the thread"
         );
     }
     // The deferred work runs before any of them arrives.
     let flooded = |key: &&String| key.starts_with("deferred.run") && key.contains("flood");
     ensure_eq!(
-        figures.keys().find(flooded),
+        metrics.keys().find(flooded),
         None,
         "deferred work in a flood"
     );
     Ok(())
 }
 
-pub fn latencies_hold(figures: &Figures) -> Result {
-    let median = |key: &str| median(figures, key);
+pub fn latencies_hold(metrics: &Metrics) -> Result {
+    let median = |key: &str| median(metrics, key);
     // The ceiling's curve is flat, and that of `cli` is not.
     let latency = |variant: &str, section: u64| {
         median(&format!(
@@ -155,9 +155,9 @@ pub fn latencies_hold(figures: &Figures) -> Result {
     Ok(())
 }
 
-pub fn are_within_limits(figures: &Figures) -> Result {
+pub fn are_within_limits(metrics: &Metrics) -> Result {
     for &(name, limit) in LIMITS {
-        let own = figures
+        let own = metrics
             .iter()
             .filter(|(key, _)| key.starts_with(&format!("{name} tocsin")));
         for (key, record) in own {

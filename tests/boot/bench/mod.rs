@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use libtest_mimic::Trial;
 use serde_json::Value;
-use tocsin_tools::figures::GROUPS;
+use tocsin_tools::metrics::GROUPS;
 use tocsin_tools::settings::Smp;
 use tocsin_tools::{Machine, Outcome, Session};
 
-use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+use crate::{Result, TIMEOUT, ensure, ensure_eq, plain, trial, with};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -21,9 +21,12 @@ pub fn trials() -> Vec<Trial> {
         trial("bench::help", || with(&plain(), help)),
         trial("bench::mistakes_are_named", || {
             with(&plain(), |session| {
-                session.wait_prompt(PATIENCE)?;
+                session.wait_prompt(TIMEOUT)?;
                 for (line, says) in [
-                    ("bench nothing", "`nothing` will not do; expected clock=, "),
+                    (
+                        "bench nothing",
+                        "invalid argument `nothing` (expected clock=, ",
+                    ),
                     (
                         "bench clock=sun",
                         "expected clock=cycles or clock=instructions",
@@ -34,8 +37,8 @@ pub fn trials() -> Vec<Trial> {
                         "bench: clock=instructions: a run of 2004 instructions took ",
                     ),
                 ] {
-                    let answer = session.command(line, PATIENCE)?;
-                    ensure!(answer.contains(says), "{line}: no {says:?} in:\n{answer}");
+                    let reply = session.command(line, TIMEOUT)?;
+                    ensure!(reply.contains(says), "{line}: no {says:?} in:\n{reply}");
                 }
                 Ok(())
             })
@@ -49,27 +52,24 @@ fn machine(mode: &str) -> Result<Machine> {
 }
 
 /// A metric: its name, variant and parameters as one text, and its record.
-type Figures = BTreeMap<String, Value>;
+type Metrics = BTreeMap<String, Value>;
 
 /// The metrics of an output, which must be complete.
-fn figures(answer: &str) -> Result<Figures> {
-    let mut figures = Figures::new();
+fn metrics(reply: &str) -> Result<Metrics> {
+    let mut metrics = Metrics::new();
     let (mut ends, mut steps) = (Vec::new(), Vec::new());
-    for line in answer
-        .lines()
-        .filter_map(|line| line.strip_prefix("@json "))
-    {
+    for line in reply.lines().filter_map(|line| line.strip_prefix("@json ")) {
         let record: Value = serde_json::from_str(line).map_err(|e| format!("{e}: {line}"))?;
         match record["kind"].as_str() {
-            Some("figure") => {
+            Some("metric") => {
                 let word = |key: &str| record[key].as_str().unwrap_or("?").to_owned();
                 let key = format!("{} {} {}", word("name"), word("variant"), record["param"]);
                 ensure!(
-                    figures.insert(key.clone(), record).is_none(),
+                    metrics.insert(key.clone(), record).is_none(),
                     "{key} is there twice"
                 );
             }
-            Some("end") => ends.push(record["figures"].as_u64()),
+            Some("end") => ends.push(record["metrics"].as_u64()),
             Some("run") => steps.push((record["clock"].clone(), record["resolution"].as_u64())),
             Some("progress" | "skip" | "cause") => {}
             other => return Err(format!("a record of kind {other:?}: {line}").into()),
@@ -77,8 +77,8 @@ fn figures(answer: &str) -> Result<Figures> {
     }
     ensure_eq!(
         ends,
-        [Some(figures.len() as u64)],
-        "figures that the end tells"
+        [Some(metrics.len() as u64)],
+        "metrics that the end tells"
     );
     let [(clock, Some(step))] = &steps[..] else {
         return Err(format!("the steps of the clocks: {steps:?}").into());
@@ -87,10 +87,10 @@ fn figures(answer: &str) -> Result<Figures> {
         (1..1000).contains(step) && (*clock != "instructions" || *step == 1),
         "{clock} in steps of {step}"
     );
-    for record in figures.values() {
+    for record in metrics.values() {
         check(record)?;
     }
-    Ok(figures)
+    Ok(metrics)
 }
 
 /// A metric's percentiles ascend, and its histogram contains all its samples.
@@ -150,18 +150,18 @@ fn exact(mode: &str) -> Result {
             "apic={mode} run=\"bench clock=instructions json; poweroff\""
         ));
     let run = || -> Result<String> {
-        let mut said = String::new();
+        let mut output = String::new();
         with(&machine, |session| {
-            session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+            session.expect_exit(Outcome::Kernel(0), TIMEOUT)?;
             let all = session.transcript().tail(usize::MAX);
             // Without the times.
             let lines = all.lines().filter_map(|line| line.split_once(" | "));
             let records = lines.filter(|(_, line)| line.starts_with("@json "));
             let records: Vec<&str> = records.map(|(_, line)| line).collect();
-            said = records.join("\n");
+            output = records.join("\n");
             Ok(())
         })?;
-        Ok(said)
+        Ok(output)
     };
     let (first, second) = (run()?, run()?);
     for (one, other) in first.lines().zip(second.lines()) {
@@ -186,43 +186,43 @@ fn exact(mode: &str) -> Result {
         second.lines().count(),
         "records of two runs"
     );
-    let figures = figures(&first)?;
+    let metrics = metrics(&first)?;
     for name in GROUPS.iter().flat_map(|(_, names)| *names) {
-        let is_there = figures
+        let is_there = metrics
             .keys()
             .any(|key| key.starts_with(&format!("{name} ")));
-        ensure!(is_there, "no figure {name} in:\n{first}");
+        ensure!(is_there, "no metric {name} in:\n{first}");
     }
-    counted::stand_beside_rivals(&figures, mode)?;
-    counted::parts_make_the_whole(&figures)?;
-    counted::a_flood_comes(&figures)?;
-    counted::latencies_hold(&figures)?;
-    causes::are_told(&first)?;
+    counted::match_baselines(&metrics, mode)?;
+    counted::parts_make_the_whole(&metrics)?;
+    counted::a_flood_comes(&metrics)?;
+    counted::latencies_hold(&metrics)?;
+    causes::are_listed(&first)?;
     if mode == "x2apic" {
-        counted::are_within_limits(&figures)?;
+        counted::are_within_limits(&metrics)?;
     }
     Ok(())
 }
 
 /// Metrics in cycles are complete too, and a group can be run separately.
 fn cycles(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     for (group, names) in GROUPS {
-        let answer = session.command(&format!("bench {group} samples=200 json"), PATIENCE)?;
-        let figures = figures(&answer)?;
+        let reply = session.command(&format!("bench {group} samples=200 json"), TIMEOUT)?;
+        let metrics = metrics(&reply)?;
         for name in *names {
             ensure!(
-                figures.keys().any(|key| key.starts_with(name)),
-                "no {name} in:\n{answer}"
+                metrics.keys().any(|key| key.starts_with(name)),
+                "no {name} in:\n{reply}"
             );
         }
-        let all_of_group = figures.values().all(|it| {
+        let all_of_group = metrics.values().all(|it| {
             let name = it["name"].as_str().unwrap_or_default();
             names.contains(&name)
         });
-        ensure!(all_of_group, "figures of other groups in:\n{answer}");
+        ensure!(all_of_group, "metrics of other groups in:\n{reply}");
     }
-    let table = session.command("bench exception samples=200", PATIENCE)?;
+    let table = session.command("bench exception samples=200", TIMEOUT)?;
     ensure!(
         !table.contains("@json") && table.contains("exception.ud"),
         "no table alone:\n{table}"
@@ -232,13 +232,13 @@ fn cycles(session: &mut Session) -> Result {
 
 /// `help bench` lists every argument of the command, with its description.
 fn help(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("help bench", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    let reply = session.command("help bench", TIMEOUT)?;
     let words = GROUPS.iter().map(|(group, _)| *group);
     for word in words.chain(["clock=cycles", "clock=instructions", "samples=N", "json"]) {
-        let mut lines = answer.lines().map(str::split_whitespace);
-        let is_told = lines.any(|mut line| line.next() == Some(word) && line.next().is_some());
-        ensure!(is_told, "nothing of {word} in:\n{answer}");
+        let mut lines = reply.lines().map(str::split_whitespace);
+        let is_listed = lines.any(|mut line| line.next() == Some(word) && line.next().is_some());
+        ensure!(is_listed, "nothing of {word} in:\n{reply}");
     }
     Ok(())
 }

@@ -4,30 +4,33 @@ use libtest_mimic::Trial;
 use serde_json::json;
 use tocsin_tests::records;
 
-use super::{CPUS, said, trial};
+use super::{CPUS, boot_output, trial};
 use crate::timers::{LATENCY, Wait, check_test};
 use crate::{MODES, Result, check_timer_modes, ensure, ensure_eq};
 
 pub fn trials() -> Vec<Trial> {
     let trials = MODES.map(|mode| {
         trial(format!("timers::deadline::{mode}"), move || {
-            let said = said(mode, "timer json; timers test json; timers wait 10 json")?;
-            check(mode, &said).map_err(|e| format!("{e}\n--- COM1\n{said}").into())
+            let output = boot_output(mode, "timer json; timers test json; timers wait 10 json")?;
+            check(mode, &output).map_err(|e| format!("{e}\n--- COM1\n{output}").into())
         })
     });
     trials.into()
 }
 
-fn check(mode: &str, said: &str) -> Result {
-    ensure!(said.contains(&format!("apic: {mode}: ")), "not in {mode}");
+fn check(mode: &str, output: &str) -> Result {
+    ensure!(output.contains(&format!("apic: {mode}: ")), "not in {mode}");
     let timer = json!({ "kind": "local_apic_timer", "has_deadline": true });
     ensure!(
-        records::contain(said, &timer)?,
+        records::contain(output, &timer)?,
         "there is no TSC-deadline mode"
     );
-    check_timer_modes(said, &[("one_shot", 1), ("periodic", 10), ("deadline", 1)])?;
-    check_test(said, CPUS)?;
-    let wait: Wait = records::one(said, "timer_wait")?;
+    check_timer_modes(
+        output,
+        &[("one_shot", 1), ("periodic", 10), ("deadline", 1)],
+    )?;
+    check_test(output, CPUS)?;
+    let wait: Wait = records::one(output, "timer_wait")?;
     // Under Bochs, too, a cycle is an instruction.
     ensure!((1..=LATENCY).contains(&wait.late_cycles), "{wait:?}");
     ensure_eq!(wait.duration_ns, 10_000_000, "duration");

@@ -7,7 +7,7 @@ use tocsin_tests::records;
 use tocsin_tests::sources::runs;
 use tocsin_tools::PROMPT;
 
-use super::{CPUS, said, trial};
+use super::{CPUS, boot_output, trial};
 use crate::{Result, calls, ensure, ensure_eq, priority, sources};
 
 /// The commands. Each source interrupts ten times.
@@ -23,17 +23,17 @@ const COMMANDS: [&str; 7] = [
 
 pub fn trials() -> Vec<Trial> {
     vec![trial("machine::bochs::haswell::x2apic".to_owned(), || {
-        let said = said("x2apic", &COMMANDS.join("; "))?;
-        check(&said).map_err(|e| format!("{e}\n--- COM1\n{said}").into())
+        let output = boot_output("x2apic", &COMMANDS.join("; "))?;
+        check(&output).map_err(|e| format!("{e}\n--- COM1\n{output}").into())
     })]
 }
 
-fn check(said: &str) -> Result {
-    let mut answers = [""; COMMANDS.len()];
-    for (place, command) in answers.iter_mut().zip(COMMANDS) {
-        *place = answer(said, command)?;
+fn check(output: &str) -> Result {
+    let mut replies = [""; COMMANDS.len()];
+    for (slot, command) in replies.iter_mut().zip(COMMANDS) {
+        *slot = reply(output, command)?;
     }
-    let [nest, ipi, tlb, nmi, storm, lapic, driven] = answers;
+    let [nest, ipi, tlb, nmi, storm, lapic, driven] = replies;
     priority::check_nest(nest, CPUS)?;
     calls::kinds::check(ipi, CPUS)?;
     calls::tlb::check(tlb, CPUS)?;
@@ -50,30 +50,30 @@ fn check(said: &str) -> Result {
 }
 
 /// The kernel's output for a command.
-fn answer<'a>(said: &'a str, command: &str) -> std::result::Result<&'a str, String> {
+fn reply<'a>(output: &'a str, command: &str) -> std::result::Result<&'a str, String> {
     let typed = format!("{PROMPT}{command}\n");
-    let (_, after) = said
+    let (_, after) = output
         .split_once(&typed)
         .ok_or(format!("{command:?} was not run"))?;
-    let (answer, _) = after
+    let (reply, _) = after
         .split_once(PROMPT)
         .ok_or(format!("no prompt after {command:?}"))?;
     // The last line of a failed command begins with its name.
     let name = command.split(' ').next().unwrap_or_default();
-    let failure = answer
+    let failure = reply
         .lines()
         .find(|line| line.starts_with(&format!("{name}: ")));
-    failure.map_or(Ok(answer), |line| Err(line.to_owned()))
+    failure.map_or(Ok(reply), |line| Err(line.to_owned()))
 }
 
 /// PIT, RTC, each comparator of the HPET with edge and level trigger mode, and the keyboard. The
 /// machine sends the comparators' edges for GSI 0 to input 2 and drops those for GSI 2, although
 /// their capabilities list both.
-fn check_sources(answer: &str) -> Result {
-    let runs = runs(answer)?;
+fn check_sources(reply: &str) -> Result {
+    let runs = runs(reply)?;
     let count = |source: &str| runs.iter().filter(|run| run.source == source).count();
     for (source, expected) in [("pit", 3), ("rtc", 5), ("hpet", 18), ("keyboard", 1)] {
-        ensure_eq!(count(source), expected, "runs of {source} in:\n{answer}");
+        ensure_eq!(count(source), expected, "runs of {source} in:\n{reply}");
     }
     for run in &runs {
         if run.source != "rtc" {

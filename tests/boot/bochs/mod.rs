@@ -19,7 +19,7 @@ use crate::{Result, ensure, missing_limine, trial_unless};
 const CPUS: u64 = 2;
 
 /// Far more time than a run takes, even if other machines share the host.
-const PATIENCE: Duration = Duration::from_secs(400);
+const TIMEOUT: Duration = Duration::from_secs(400);
 
 /// The last command, and the beginning of its output, which nothing else prints.
 const LAST: (&str, &str) = ("idt 3 json", "@json {\"kind\":\"gate\",\"vector\":3,");
@@ -87,7 +87,7 @@ impl Drop for Running {
 
 /// Boots the kernel in this mode of the local APICs, runs these commands, and returns the output of
 /// COM1.
-fn said(mode: &str, script: &str) -> Result<String> {
+fn boot_output(mode: &str, script: &str) -> Result<String> {
     let directory = tempfile::tempdir()?;
     let directory = directory.path();
     let append = format!("apic={mode} run=\"{script}; {}\"", LAST.0);
@@ -142,16 +142,16 @@ fn wait_for_last(running: &mut Running, directory: &Path) -> Result<String> {
     };
     let begin = Instant::now();
     loop {
-        let said = read("serial.txt");
-        if said.contains(LAST.1) {
-            return Ok(said);
+        let printed = read("serial.txt");
+        if printed.contains(LAST.1) {
+            return Ok(printed);
         }
         if let Some(status) = running.0.try_wait()? {
             let messages = read("messages");
-            return Err(format!("Bochs ended, {status}\n{messages}\n--- COM1\n{said}").into());
+            return Err(format!("Bochs ended, {status}\n{messages}\n--- COM1\n{printed}").into());
         }
         let last = LAST.1;
-        ensure!(begin.elapsed() < PATIENCE, "no {last:?} on COM1:\n{said}");
+        ensure!(begin.elapsed() < TIMEOUT, "no {last:?} on COM1:\n{printed}");
         // There is no notification when a file grows.
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -8,19 +8,19 @@ use tocsin_tests::records;
 use tocsin_tools::Session;
 
 use super::everywhere;
-use crate::{PATIENCE, Result, ensure, ensure_eq};
+use crate::{Result, TIMEOUT, ensure, ensure_eq};
 
 pub fn trials() -> Vec<Trial> {
-    everywhere("kinds", all_came)
+    everywhere("kinds", all_kinds_received)
 }
 
 /// Runs twice, because the second run starts with the state that the first left; but only once with
 /// many CPUs, each of which the host must wake for each interrupt.
-fn all_came(session: &mut Session, cpus: u64) -> Result {
+fn all_kinds_received(session: &mut Session, cpus: u64) -> Result {
     let runs = if cpus > 8 { 1 } else { 2 };
-    let mut answers = Vec::new();
+    let mut replies = Vec::new();
     for _ in 0..runs {
-        answers.push(session.command("ipi json", PATIENCE)?);
+        replies.push(session.command("ipi json", TIMEOUT)?);
     }
     // A rejection is logged once for each CPU; here only the last CPU is flooded.
     let warning = format!(
@@ -28,25 +28,33 @@ fn all_came(session: &mut Session, cpus: u64) -> Result {
         cpus - 1,
         cpus - 1
     );
-    let said = session.transcript().text_from(0);
-    ensure_eq!(said.matches(&warning).count(), 1, "reports of refused work");
-    let line = said.lines().find(|line| line.contains(&warning));
+    let output = session.transcript().text_from(0);
+    ensure_eq!(
+        output.matches(&warning).count(),
+        1,
+        "reports of refused work"
+    );
+    let line = output.lines().find(|line| line.contains(&warning));
     ensure!(
         line.is_some_and(|line| line.contains("commands::ipi::flood::work")),
         "the report does not name the work: {line:?}"
     );
-    answers.iter().try_for_each(|answer| check(answer, cpus))
+    replies.iter().try_for_each(|reply| check(reply, cpus))
 }
 
 /// Checks that the output of `ipi json` shows that everything arrived.
-pub fn check(answer: &str, cpus: u64) -> Result {
+pub fn check(reply: &str, cpus: u64) -> Result {
     let rounds = (300 / (cpus * cpus)).clamp(1, 20);
     let pairs = rounds * cpus * cpus;
     let to_others = rounds * cpus * (cpus - 1);
     // In every second round, a CPU's set contains every second CPU, and in the others the rest.
     let sets = (0..cpus)
         .flat_map(|own| (0..rounds).map(move |round| own + round))
-        .map(|first| (first..first + cpus).filter(|place| place % 2 == 0).count() as u64)
+        .map(|first| {
+            (first..first + cpus)
+                .filter(|number| number % 2 == 0)
+                .count() as u64
+        })
         .sum();
     let expected = [
         ("call_one", pairs),
@@ -69,7 +77,7 @@ pub fn check(answer: &str, cpus: u64) -> Result {
         ("reschedule", pairs),
         ("line_message", rounds * cpus),
     ];
-    let found: Vec<Ipi> = records::all(answer, "ipi")?;
+    let found: Vec<Ipi> = records::all(reply, "ipi")?;
     ensure_eq!(found.len(), expected.len(), "kinds of interrupts");
     for (ipi, (interrupt, made)) in found.iter().zip(expected) {
         ensure_eq!(ipi.interrupt, interrupt, "kind of interrupt");
@@ -89,14 +97,14 @@ pub fn check(answer: &str, cpus: u64) -> Result {
             "were refused: {ipi:?}"
         );
     }
-    let merged: Merged = records::one(answer, "merged_reschedule_ipis")?;
+    let merged: Merged = records::one(reply, "merged_reschedule_ipis")?;
     ensure_eq!(
         (merged.sent, merged.handled),
         (5, 1),
         "reschedule IPIs sent and handled"
     );
-    check_barriers(&records::one(answer, "barriers")?, cpus)?;
-    check_flood(&records::one(answer, "deferred_work_flood")?, cpus)
+    check_barriers(&records::one(reply, "barriers")?, cpus)?;
+    check_flood(&records::one(reply, "deferred_work_flood")?, cpus)
 }
 
 /// A record of kind `barriers`.

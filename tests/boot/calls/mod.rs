@@ -7,7 +7,7 @@ pub mod tlb;
 use libtest_mimic::Trial;
 use tocsin_tools::Session;
 
-use crate::{MODES, PATIENCE, Result, SIZES, machine_in, power_off, trial, with};
+use crate::{MODES, Result, SIZES, TIMEOUT, machine_in, power_off, trial, with};
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = kinds::trials();
@@ -24,7 +24,7 @@ fn everywhere(name: &str, test: fn(&mut Session, u64) -> Result) -> Vec<Trial> {
             let name = format!("calls::{name}::{mode}::smp{cpus}");
             trials.push(trial(name, move || {
                 with(&machine_in(mode, cpus)?, |session| {
-                    session.wait_prompt(PATIENCE)?;
+                    session.wait_prompt(TIMEOUT)?;
                     test(session, u64::from(cpus))?;
                     power_off(session)
                 })

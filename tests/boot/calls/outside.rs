@@ -4,10 +4,10 @@ use libtest_mimic::Trial;
 use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
 use tocsin_tools::Session;
 
-use crate::{MODES, PATIENCE, Result, ensure, ensure_eq, machine_in, power_off, trial, with};
+use crate::{MODES, Result, TIMEOUT, ensure, ensure_eq, machine_in, power_off, trial, with};
 
-/// Vectors of calls, of broadcast calls with waiting, of barriers, of deferred work, of rescheduling,
-/// and of the IPIs that `ipi` sends.
+/// Vectors of calls, of broadcast calls with waiting, of barriers, of deferred work, of
+/// rescheduling, and of the IPIs that `ipi` sends.
 const VECTORS: [u8; 6] = [0xd0, 0xd1, 0xd2, 0x20, 0x21, 0x2b];
 
 /// Number of the ICR, and the values that calls to all others write there, without and with
@@ -35,16 +35,16 @@ pub fn trials() -> Vec<Trial> {
 
 /// QEMU delivered as many interrupts of each vector as the kernel counted.
 fn counts(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    session.command("ipi", PATIENCE)?;
-    let kernel = counted_by_kernel(&session.command("irqs json", PATIENCE)?)?;
+    session.wait_prompt(TIMEOUT)?;
+    session.command("ipi", TIMEOUT)?;
+    let kernel = counted_by_kernel(&session.command("irqs json", TIMEOUT)?)?;
     power_off(session)?;
     let qemu = delivered_by_qemu(&session.log());
     for vector in VECTORS {
         let counted = kernel.get(&vector).copied().unwrap_or(0);
         ensure!(
             counted > 50,
-            "vector {vector:#04x} came only {counted} times"
+            "vector {vector:#04x} was counted only {counted} times"
         );
         ensure_eq!(
             qemu.get(&vector).copied().unwrap_or(0),
@@ -57,9 +57,9 @@ fn counts(session: &mut Session) -> Result {
 
 /// A call to all others and a barrier with them are one write to the ICR, for any number of CPUs.
 fn one_write(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     let before = [&CALLS_TO_OTHERS[..], &BARRIER_WITH_OTHERS].map(|it| writes(session, it));
-    session.command("ipi", PATIENCE)?;
+    session.command("ipi", TIMEOUT)?;
     power_off(session)?;
     let made = writes(session, &CALLS_TO_OTHERS) - before[0];
     let (cpus, rounds) = (4, 18);

@@ -6,7 +6,7 @@ use tocsin_tests::records;
 use tocsin_tools::Session;
 
 use super::everywhere;
-use crate::{PATIENCE, Result, ensure, ensure_eq};
+use crate::{Result, TIMEOUT, ensure, ensure_eq};
 
 pub fn trials() -> Vec<Trial> {
     everywhere("tlb", flushed_on_all_cpus)
@@ -20,7 +20,7 @@ fn flushed_on_all_cpus(session: &mut Session, cpus: u64) -> Result {
 }
 
 fn once(session: &mut Session, cpus: u64) -> Result {
-    check(&session.command("tlb json", PATIENCE)?, cpus)
+    check(&session.command("tlb json", TIMEOUT)?, cpus)
 }
 
 /// A record of `tlb json`, of kind `tlb_shootdown`.
@@ -55,9 +55,9 @@ fn check_concurrent(found: &Concurrent, cpus: u64) -> Result {
 }
 
 /// Checks that the output of `tlb json` shows that no CPU used a translation that had changed.
-pub fn check(answer: &str, cpus: u64) -> Result {
-    check_concurrent(&records::one(answer, "concurrent_shootdowns")?, cpus)?;
-    let shootdowns: Vec<Shootdown> = records::all(answer, "tlb_shootdown")?;
+pub fn check(reply: &str, cpus: u64) -> Result {
+    check_concurrent(&records::one(reply, "concurrent_shootdowns")?, cpus)?;
+    let shootdowns: Vec<Shootdown> = records::all(reply, "tlb_shootdown")?;
     for change in ["another_frame", "read_only", "absent"] {
         let mut sizes = Vec::new();
         let (mut cached, mut stale) = (0, 0);
@@ -74,7 +74,7 @@ pub fn check(answer: &str, cpus: u64) -> Result {
         // be void.
         ensure!(
             (cached / 2..=cached).contains(&stale),
-            "{change}: {stale} of {cached} cached pages were used before the shootdown:\n{answer}"
+            "{change}: {stale} of {cached} cached pages were used before the shootdown:\n{reply}"
         );
     }
     Ok(())

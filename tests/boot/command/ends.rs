@@ -13,7 +13,7 @@ use libtest_mimic::Trial;
 use tocsin_tools::PROMPT;
 
 use super::{FAILED, command, text, until};
-use crate::{PATIENCE, Result, ensure, ensure_eq, trial};
+use crate::{Result, TIMEOUT, ensure, ensure_eq, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -82,11 +82,11 @@ fn signal() -> Result {
 /// background jobs of a script and their children ignore it.)
 fn killed() -> Result {
     for (signal, is_group) in [("KILL", false), ("KILL", true), ("ABRT", false)] {
-        let place = tempfile::tempdir()?;
-        let temporary = place.path().join("temporary");
+        let dir = tempfile::tempdir()?;
+        let temporary = dir.path().join("temporary");
         fs::create_dir(&temporary)?;
         // A connection to QEMU, which is closed when QEMU exits.
-        let monitor = place.path().join("monitor");
+        let monitor = dir.path().join("monitor");
         let arguments = format!(
             "-chardev socket,id=witness,path={},server=on,wait=off -mon witness",
             monitor.display()
@@ -97,7 +97,7 @@ fn killed() -> Result {
             .env("QEMU_ARGS", arguments);
         let mut run = Run::start(command.stderr(Stdio::null()))?;
         let mut witness = UnixStream::connect(&monitor)?;
-        witness.set_read_timeout(Some(PATIENCE))?;
+        witness.set_read_timeout(Some(TIMEOUT))?;
         ensure_eq!(entries(&temporary)?, 1, "temporary files of a run");
         let process = i64::from(run.child.id());
         kill(signal, if is_group { -process } else { process })?;
@@ -106,7 +106,7 @@ fn killed() -> Result {
         witness.read_to_end(&mut Vec::new())?;
         let begin = Instant::now();
         while entries(&temporary)? > 0 {
-            ensure!(begin.elapsed() < PATIENCE, "SIG{signal}: files were left");
+            ensure!(begin.elapsed() < TIMEOUT, "SIG{signal}: files were left");
             // There is no notification when a directory becomes empty.
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -116,8 +116,8 @@ fn killed() -> Result {
 
 /// QEMU then exits with status 0, as if the guest had powered the machine off.
 fn qemu_ended() -> Result {
-    let place = tempfile::tempdir()?;
-    let file = place.path().join("pid");
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("pid");
     let mut command = command("")?;
     command.env("QEMU_ARGS", format!("-pidfile {}", file.display()));
     let mut run = Run::start(command.stderr(Stdio::piped()))?;
@@ -126,9 +126,9 @@ fn qemu_ended() -> Result {
     let mut from = run.child.stderr.take().ok_or("no standard error")?;
     from.read_to_end(&mut errors)?;
     ensure_eq!(run.child.wait()?.code(), Some(FAILED), "exit status");
-    let said = text(&errors);
-    let expected = "tocsin: QEMU was told to end by a signal of the host";
-    ensure!(said.contains(expected), "{said}");
+    let printed = text(&errors);
+    let expected = "tocsin: QEMU was ended by a signal of the host";
+    ensure!(printed.contains(expected), "{printed}");
     Ok(())
 }
 
@@ -138,10 +138,10 @@ fn lost_output() -> Result {
     let mut to_full = command("run=\"poweroff 3\"")?;
     to_full.stdin(Stdio::null()).stdout(full()?);
     let output = to_full.output()?;
-    let said = text(&output.stderr);
-    ensure_eq!(output.status.code(), Some(FAILED), "full: {said}");
+    let printed = text(&output.stderr);
+    ensure_eq!(output.status.code(), Some(FAILED), "full: {printed}");
     let expected = "tocsin: standard output: No space left on device";
-    ensure!(said.starts_with(expected), "{said}");
+    ensure!(printed.starts_with(expected), "{printed}");
 
     let temporary = tempfile::tempdir()?;
     let mut to_nobody = command("")?;
@@ -154,17 +154,24 @@ fn lost_output() -> Result {
     until(&mut output, "\n", &mut Vec::new())?;
     drop(output);
     let ended = child.wait_with_output()?;
-    let said = text(&ended.stderr);
-    ensure_eq!(ended.status.code(), Some(FAILED), "closed: {said}");
+    let printed = text(&ended.stderr);
+    ensure_eq!(ended.status.code(), Some(FAILED), "closed: {printed}");
     ensure!(
-        said.contains("tocsin: standard output: Broken pipe"),
-        "{said}"
+        printed.contains("tocsin: standard output: Broken pipe"),
+        "{printed}"
     );
     ensure_eq!(entries(temporary.path())?, 0, "temporary files after it");
 
     // The message is lost, but the status is correct.
-    let mut deaf = command("")?;
-    deaf.env("SMP", "0").stdin(Stdio::null()).stderr(full()?);
-    ensure_eq!(deaf.status()?.code(), Some(FAILED), "full standard error");
+    let mut full_stderr = command("")?;
+    full_stderr
+        .env("SMP", "0")
+        .stdin(Stdio::null())
+        .stderr(full()?);
+    ensure_eq!(
+        full_stderr.status()?.code(),
+        Some(FAILED),
+        "full standard error"
+    );
     Ok(())
 }

@@ -10,7 +10,7 @@ use tocsin_logic::command_line::MAX_LENGTH;
 use tocsin_tools::{Outcome, Session, SessionError, workspace};
 
 use super::{FAILED, command, text};
-use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial};
+use crate::{Result, TIMEOUT, ensure, ensure_eq, plain, trial};
 
 /// Variables with wrong values, and the expected message.
 const MISTAKES: &[(&str, &str, &str)] = &[
@@ -99,10 +99,10 @@ fn mistakes() -> Result {
     for (name, value, message) in MISTAKES {
         let mut command = command("")?;
         let output = command.env(name, value).stdin(Stdio::null()).output()?;
-        let said = text(&output.stderr);
+        let printed = text(&output.stderr);
         ensure!(
-            said.contains(message),
-            "{name}={value}: expected {message:?}, found\n{said}"
+            printed.contains(message),
+            "{name}={value}: expected {message:?}, found\n{printed}"
         );
         ensure_eq!(
             output.status.code(),
@@ -119,14 +119,18 @@ fn too_long() -> Result {
     let line = |length: usize| format!("{:x<length$}", "run=\"poweroff 7\" ");
     for (length, status) in [(MAX_LENGTH, 7), (MAX_LENGTH + 1, FAILED)] {
         let output = command(&line(length))?.stdin(Stdio::null()).output()?;
-        let said = text(&output.stderr);
-        ensure_eq!(output.status.code(), Some(status), "{length} bytes: {said}");
+        let printed = text(&output.stderr);
+        ensure_eq!(
+            output.status.code(),
+            Some(status),
+            "{length} bytes: {printed}"
+        );
         let refused = format!("...: that is {length} bytes long; the kernel keeps {MAX_LENGTH}; ");
-        ensure_eq!(said.contains(&refused), status == FAILED, "{said}");
+        ensure_eq!(printed.contains(&refused), status == FAILED, "{printed}");
     }
     let longest = 4095;
     let mut session = Session::start(&plain().append(line(longest)))?;
-    session.expect_exit(Outcome::Kernel(7), PATIENCE)?;
+    session.expect_exit(Outcome::Kernel(7), TIMEOUT)?;
     match Session::start(&plain().append(line(longest + 1))).err() {
         Some(SessionError::CommandLine {
             length: 4096,
@@ -139,10 +143,10 @@ fn too_long() -> Result {
 /// A variable that names a missing or wrong file is an error, and does not cause packages to be
 /// installed.
 fn set_up() -> Result {
-    let place = tempfile::tempdir()?;
-    let called = place.path().join("called");
+    let dir = tempfile::tempdir()?;
+    let called = dir.path().join("called");
     for installer in ["apt-get", "sudo", "rustup"] {
-        let file = place.path().join(installer);
+        let file = dir.path().join(installer);
         fs::write(
             &file,
             format!("#!/bin/sh\necho $0 >>'{}'\nexit 1\n", called.display()),
@@ -150,7 +154,7 @@ fn set_up() -> Result {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut first = place.path().as_os_str().to_owned();
+    let mut first = dir.path().as_os_str().to_owned();
     first.push(":");
     first.push(path);
     for (name, value, message) in [
@@ -176,9 +180,12 @@ fn set_up() -> Result {
             .env_remove("OVMF")
             .env("PATH", &first);
         let output = set_up.env(name, value).stdin(Stdio::null()).output()?;
-        let said = text(&output.stderr);
-        ensure_eq!(output.status.code(), Some(1), "{name}={value}: {said}");
-        ensure!(said.starts_with(&format!("setup: {message}")), "{said}");
+        let printed = text(&output.stderr);
+        ensure_eq!(output.status.code(), Some(1), "{name}={value}: {printed}");
+        ensure!(
+            printed.starts_with(&format!("setup: {message}")),
+            "{printed}"
+        );
         ensure!(!called.exists(), "{name}={value}: an installer was called");
     }
     Ok(())

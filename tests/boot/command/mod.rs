@@ -27,7 +27,7 @@ pub fn trials() -> Vec<Trial> {
         trial("command::lines_are_typed_and_the_status_comes_back", lines),
         trial("command::end_of_input_powers_off", end_of_input),
         trial("command::run_needs_no_input", run_needs_no_input),
-        trial("command::a_fault_is_told_by_the_status", fault),
+        trial("command::a_fault_is_in_the_status", fault),
         trial("command::input_may_come_late", late),
         trial("command::a_terminal_is_left_with_ctrl_a_x", terminal),
         trial("command::a_triple_fault_ends_the_run", triple_fault),
@@ -87,26 +87,26 @@ fn lines() -> Result {
     // The last line has no line end.
     let output = run("", b"idt 3 json\r\nmemory json\n\nidt 14 json; poweroff 5")?;
     ensure_eq!(output.status.code(), Some(5), "exit status");
-    let said = text(&output.stdout);
-    let first = said.lines().next().unwrap_or_default();
+    let printed = text(&output.stdout);
+    let first = printed.lines().next().unwrap_or_default();
     ensure_eq!(
         first,
         "tocsin: direct boot, q35, 4 CPUs, 128 MiB, TCG",
         "first line"
     );
-    let places = [
+    let offsets = [
         gate_record(3),
         "@json {\"kind\":\"memory\",".to_owned(),
         gate_record(14),
     ];
-    let places: Vec<_> = places.map(|part| said.find(&part)).into();
+    let offsets: Vec<_> = offsets.map(|part| printed.find(&part)).into();
     ensure!(
-        places.iter().all(Option::is_some),
-        "an answer is missing in\n{said}"
+        offsets.iter().all(Option::is_some),
+        "an answer is missing in\n{printed}"
     );
     ensure!(
-        places.is_sorted(),
-        "the answers are out of order in\n{said}"
+        offsets.is_sorted(),
+        "the answers are out of order in\n{printed}"
     );
     ensure_eq!(text(&output.stderr), "", "standard error");
     Ok(())
@@ -117,10 +117,10 @@ fn end_of_input() -> Result {
     ensure_eq!(output.status.code(), Some(0), "exit status without a line");
     let output = run("", b"nope\n")?;
     ensure_eq!(output.status.code(), Some(1), "exit status after a mistake");
-    let said = text(&output.stdout);
+    let printed = text(&output.stdout);
     ensure!(
-        said.contains("unknown command `nope`"),
-        "the mistake is not named in\n{said}"
+        printed.contains("unknown command `nope`"),
+        "the mistake is not named in\n{printed}"
     );
     Ok(())
 }
@@ -153,30 +153,30 @@ fn late() -> Result {
     let mut child = command.spawn()?;
     let mut input = child.stdin.take().ok_or("no standard input")?;
     let mut output = BufReader::new(child.stdout.take().ok_or("no standard output")?);
-    let mut said = Vec::new();
-    for (line, answer) in [
+    let mut printed = Vec::new();
+    for (line, reply) in [
         ("idt 3 json", gate_record(3)),
         ("poweroff 6", String::new()),
     ] {
-        until(&mut output, PROMPT, &mut said)?;
+        until(&mut output, PROMPT, &mut printed)?;
         writeln!(input, "{line}")?;
-        until(&mut output, &answer, &mut said)?;
+        until(&mut output, &reply, &mut printed)?;
     }
-    output.read_to_end(&mut said)?;
+    output.read_to_end(&mut printed)?;
     ensure_eq!(child.wait()?.code(), Some(6), "exit status");
     Ok(())
 }
 
 /// Reads until the output ends with `pattern`; the end of the output is an error.
-fn until(output: &mut impl std::io::BufRead, pattern: &str, said: &mut Vec<u8>) -> Result {
+fn until(output: &mut impl std::io::BufRead, pattern: &str, printed: &mut Vec<u8>) -> Result {
     let Some(&last) = pattern.as_bytes().last() else {
         return Ok(());
     };
     loop {
-        if output.read_until(last, said)? == 0 {
-            return Err(format!("the output ended before {pattern:?}:\n{}", text(said)).into());
+        if output.read_until(last, printed)? == 0 {
+            return Err(format!("the output ended before {pattern:?}:\n{}", text(printed)).into());
         }
-        if said.ends_with(pattern.as_bytes()) {
+        if printed.ends_with(pattern.as_bytes()) {
             return Ok(());
         }
     }
@@ -187,28 +187,28 @@ fn terminal() -> Result {
     let mut command = pty_process::blocking::Command::new(PROGRAM.clone()?);
     command = command.arg("run").envs(variables());
     let mut child = command.spawn(other_side)?;
-    let mut said = Vec::new();
+    let mut printed = Vec::new();
     let mut output = BufReader::new(&terminal);
-    until(&mut output, "; leave with Ctrl-A X\r\n", &mut said)?;
-    until(&mut output, PROMPT, &mut said)?;
+    until(&mut output, "; leave with Ctrl-A X\r\n", &mut printed)?;
+    until(&mut output, PROMPT, &mut printed)?;
     drop(output);
     terminal.write_all(b"idt 3 json\r")?;
     let mut output = BufReader::new(&terminal);
-    until(&mut output, &gate_record(3), &mut said)?;
-    until(&mut output, PROMPT, &mut said)?;
+    until(&mut output, &gate_record(3), &mut printed)?;
+    until(&mut output, PROMPT, &mut printed)?;
     drop(output);
     terminal.write_all(LEAVE)?;
     let mut output = BufReader::new(&terminal);
     // The last read fails with EIO, which is how a terminal ends.
     while output
-        .read_until(b'\n', &mut said)
+        .read_until(b'\n', &mut printed)
         .is_ok_and(|read| read > 0)
     {}
     ensure_eq!(
         child.wait()?.code(),
         Some(0),
         "exit status after\n{}",
-        text(&said)
+        text(&printed)
     );
     Ok(())
 }
@@ -224,10 +224,10 @@ fn triple_fault() -> Result {
         format!("-kernel '{instead}' -initrd '{instead}'"),
     );
     let output = command.stdin(Stdio::null()).output()?;
-    let said = text(&output.stderr);
+    let printed = text(&output.stderr);
     ensure!(
-        said.starts_with("tocsin: triple fault: "),
-        "the message is\n{said}"
+        printed.starts_with("tocsin: triple fault: "),
+        "the message is\n{printed}"
     );
     ensure_eq!(output.status.code(), Some(FAILED), "exit status");
     // The machine may have started to print it again when it was stopped.

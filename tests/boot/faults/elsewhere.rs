@@ -8,8 +8,8 @@ use tocsin_tests::symbols::Symbols;
 use tocsin_tools::Session;
 
 use super::check_delivery;
-use super::kinds::{Address, GOES_ON, KINDS, Kind, VECTORS};
-use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, machine, power_off, trial, with};
+use super::kinds::{Address, KINDS, Kind, RETURNING, VECTORS};
+use crate::{Result, STOPPED, TIMEOUT, ensure, ensure_eq, machine, power_off, trial, with};
 
 /// Number of CPUs of the machine, and those on which the faults occur.
 const CPUS: u32 = 4;
@@ -22,7 +22,7 @@ pub fn trials() -> Vec<Trial> {
         let cpu = next();
         trial(format!("fault::{}_on_cpu_{cpu}", kind.name), move || {
             with(&machine(CPUS)?.log("int"), |session| {
-                provoke(kind, cpu, session)
+                inject(kind, cpu, session)
             })
         })
     });
@@ -53,30 +53,30 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Types `fault NAME CPU` and returns its report.
-fn report_of(name: &str, goes_on: bool, cpu: u32, session: &mut Session) -> Result<Report> {
-    session.wait_prompt(PATIENCE)?;
+fn report_of(name: &str, returns: bool, cpu: u32, session: &mut Session) -> Result<Report> {
+    session.wait_prompt(TIMEOUT)?;
     let line = format!("fault {name} {cpu}");
-    let output = if goes_on {
-        let answer = session.command(&line, PATIENCE)?;
+    let output = if returns {
+        let reply = session.command(&line, TIMEOUT)?;
         // The CPU accepts jobs again.
-        let again = session.command(&format!("fault bp {cpu}"), PATIENCE)?;
+        let again = session.command(&format!("fault bp {cpu}"), TIMEOUT)?;
         ensure_eq!(Report::parse(&again)?.cpu, cpu, "CPU of another breakpoint");
         power_off(session)?;
-        answer
+        reply
     } else {
         let before = session.transcript().bytes().len();
         session.send_line(&line)?;
-        session.expect_exit(STOPPED, PATIENCE)?;
+        session.expect_exit(STOPPED, TIMEOUT)?;
         session.transcript().text_from(before)
     };
     let report = Report::parse(&output)?;
     ensure_eq!(report.cpu, cpu, "CPU");
-    ensure_eq!(report.stopped, !goes_on, "whether it stopped");
+    ensure_eq!(report.stopped, !returns, "whether it stopped");
     Ok(report)
 }
 
-fn provoke(kind: &Kind, cpu: u32, session: &mut Session) -> Result {
-    let report = report_of(kind.name, kind.goes_on, cpu, session)?;
+fn inject(kind: &Kind, cpu: u32, session: &mut Session) -> Result {
+    let report = report_of(kind.name, kind.returns, cpu, session)?;
     ensure_eq!(report.title, kind.title, "title");
     let expected = kind
         .error_code
@@ -87,8 +87,8 @@ fn provoke(kind: &Kind, cpu: u32, session: &mut Session) -> Result {
         Address::Is(_, words) | Address::Within(words) => Some(words),
     };
     let words = words.map(|words| words.replace("CPU 0's", &format!("CPU {cpu}'s")));
-    let told = report.address.as_ref().map(|(_, words)| words.clone());
-    ensure_eq!(told, words, "what lies at the address");
+    let reported = report.address.as_ref().map(|(_, words)| words.clone());
+    ensure_eq!(reported, words, "what lies at the address");
     // Remains of the two faults that lose their stack.
     if !matches!(kind.name, "df" | "stack-overflow") {
         let stack = format!("CPU {cpu}'s thread stack, ");
@@ -105,7 +105,7 @@ fn provoke(kind: &Kind, cpu: u32, session: &mut Session) -> Result {
     let log = qemu_log::deliveries(&session.log());
     let mut of_kind = log.iter().filter(|delivery| delivery.vector == kind.vector);
     // The report is that of the first breakpoint; `report_of` has had another one executed since.
-    let delivery = if kind.goes_on {
+    let delivery = if kind.returns {
         of_kind.next()
     } else {
         of_kind.next_back()
@@ -120,8 +120,8 @@ fn provoke(kind: &Kind, cpu: u32, session: &mut Session) -> Result {
 /// Every exception by its number, as on the boot CPU.
 fn enter(vector: u8, cpu: u32, session: &mut Session) -> Result {
     let (title, error_code) = VECTORS[usize::from(vector)];
-    let goes_on = GOES_ON.contains(&vector);
-    let report = report_of(&vector.to_string(), goes_on, cpu, session)?;
+    let returns = RETURNING.contains(&vector);
+    let report = report_of(&vector.to_string(), returns, cpu, session)?;
     ensure_eq!(
         (report.title.as_str(), report.vector),
         (title, vector),
@@ -146,13 +146,13 @@ fn enter(vector: u8, cpu: u32, session: &mut Session) -> Result {
 }
 
 fn panic(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     session.send_line("fault panic 2")?;
-    session.expect_exit(STOPPED, PATIENCE)?;
+    session.expect_exit(STOPPED, TIMEOUT)?;
     let output = session.transcript().text_from(0);
     for part in [
         "#### CPU 2: kernel panic ####",
-        "tocsin_monitor::commands::provoke::panic+0x",
+        "tocsin_monitor::commands::fault_injection::panic+0x",
         "tocsin::smp::ap::idle+0x",
         "#### CPU 2 stopped ####",
     ] {
@@ -163,21 +163,21 @@ fn panic(session: &mut Session) -> Result {
 
 /// A job that queues jobs, including one on the CPU that waits for it: all complete.
 fn panic_all(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     session.send_line("fault panic-all 2")?;
-    session.expect_exit(STOPPED, PATIENCE)?;
+    session.expect_exit(STOPPED, TIMEOUT)?;
     let output = session.transcript().text_from(0);
     ensure!(
         output.contains("panics with all others"),
-        "not all came:\n{output}"
+        "not all received:\n{output}"
     );
     Ok(())
 }
 
 fn panic_printing(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     session.send_line("fault panic-printing 2")?;
-    session.expect_exit(STOPPED, PATIENCE)?;
+    session.expect_exit(STOPPED, TIMEOUT)?;
     let output = session.transcript().text_from(0);
     ensure!(
         output.contains("CPU 2 panics while others print"),
@@ -188,35 +188,35 @@ fn panic_printing(session: &mut Session) -> Result {
 
 /// A CPU that is named twice is rejected before any CPU begins.
 fn on_a_cpu_twice(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     for kind in ["bp", "panic-printing", "de"] {
-        let answer = session.command(&format!("fault {kind} 1 3 3"), PATIENCE)?;
+        let reply = session.command(&format!("fault {kind} 1 3 3"), TIMEOUT)?;
         let expected = "fault: CPU 3 is named twice; nothing was started";
-        ensure_eq!(answer.trim(), expected, "answer");
+        ensure_eq!(reply.trim(), expected, "answer");
     }
     // Each CPU accepts a job again.
-    let answer = session.command("fault bp 1 2 3", PATIENCE)?;
+    let reply = session.command("fault bp 1 2 3", TIMEOUT)?;
     ensure_eq!(
-        answer.matches("#BP breakpoint").count(),
+        reply.matches("#BP breakpoint").count(),
         3,
-        "reports in:\n{answer}"
+        "reports in:\n{reply}"
     );
     Ok(())
 }
 
 /// Numbers of CPUs that do not exist, and words that are not numbers.
 fn on_no_cpu(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     for cpu in ["4", "255", "4294967295"] {
-        let answer = session.command(&format!("fault ud {cpu}"), PATIENCE)?;
+        let reply = session.command(&format!("fault ud {cpu}"), TIMEOUT)?;
         let expected = format!("fault: CPU {cpu} is not online; `cpus` lists those that are");
-        ensure!(answer.starts_with(&expected), "found {answer:?}");
+        ensure!(reply.starts_with(&expected), "found {reply:?}");
     }
     for word in ["4294967296", "one", "1.5"] {
-        let answer = session.command(&format!("fault ud {word}"), PATIENCE)?;
+        let reply = session.command(&format!("fault ud {word}"), TIMEOUT)?;
         let expected =
-            format!("fault: `{word}` will not do; expected a number from 0 to 4294967295");
-        ensure!(answer.starts_with(&expected), "found {answer:?}");
+            format!("fault: invalid argument `{word}` (expected a number from 0 to 4294967295");
+        ensure!(reply.starts_with(&expected), "found {reply:?}");
     }
     Ok(())
 }

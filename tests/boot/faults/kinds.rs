@@ -24,11 +24,11 @@ pub struct Kind {
     /// The function in which the fault occurs; empty if RIP is outside of all code.
     pub at: &'static str,
     /// Whether the kernel continues afterwards.
-    pub goes_on: bool,
+    pub returns: bool,
 }
 
 const fn kind(name: &'static str, vector: u8, title: &'static str, at: &'static str) -> Kind {
-    let (error_code, address, goes_on) = (None, Address::None, false);
+    let (error_code, address, returns) = (None, Address::None, false);
     Kind {
         name,
         vector,
@@ -36,7 +36,7 @@ const fn kind(name: &'static str, vector: u8, title: &'static str, at: &'static 
         error_code,
         address,
         at,
-        goes_on,
+        returns,
     }
 }
 
@@ -51,8 +51,8 @@ impl Kind {
         self
     }
 
-    const fn goes_on(mut self) -> Self {
-        self.goes_on = true;
+    const fn returns(mut self) -> Self {
+        self.returns = true;
         self
     }
 }
@@ -69,8 +69,8 @@ const APPENDED: (u64, &str) = (0x38, "GDT selector 0x0038");
 
 pub const KINDS: &[Kind] = &[
     kind("de", 0, "#DE divide error", "divide_error"),
-    kind("db", 1, "#DB debug exception", "debug_trap").goes_on(),
-    kind("bp", 3, "#BP breakpoint", "breakpoint").goes_on(),
+    kind("db", 1, "#DB debug exception", "debug_trap").returns(),
+    kind("bp", 3, "#BP breakpoint", "breakpoint").returns(),
     kind("ud", 6, "#UD invalid opcode", "undefined_opcode"),
     kind("nm", 7, "#NM device not available", "no_math"),
     kind("df", 8, "#DF double fault", "double_fault")
@@ -171,4 +171,4 @@ pub const VECTORS: [(&str, Option<&str>); 32] = [
 
 /// Exceptions after which the interrupted code continues: traps, and vectors that report nothing
 /// about it.
-pub const GOES_ON: [u8; 3] = [1, 2, 3];
+pub const RETURNING: [u8; 3] = [1, 2, 3];

@@ -11,8 +11,8 @@ use tocsin_tests::symbols::Symbols;
 use tocsin_tools::Session;
 
 use crate::outside::stacks;
-use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, plain, power_off, trial, with};
-use kinds::{Address, GOES_ON, KINDS, Kind, VECTORS};
+use crate::{Result, STOPPED, TIMEOUT, ensure, ensure_eq, plain, power_off, trial, with};
+use kinds::{Address, KINDS, Kind, RETURNING, VECTORS};
 
 /// RFLAGS.RF, which the CPU sets only in the pushed copy (SDM vol. 3B, 19.3.1.1).
 const RESUME_FLAG: u64 = 1 << 16;
@@ -22,7 +22,7 @@ pub fn trials() -> Vec<Trial> {
         .iter()
         .map(|kind| {
             trial(format!("fault::{}", kind.name), move || {
-                with(&plain().log("int"), |session| provoke(kind, session))
+                with(&plain().log("int"), |session| inject(kind, session))
             })
         })
         .collect();
@@ -38,32 +38,32 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Types `fault NAME` and returns its report, with the records of `memory` before.
-fn report_of(name: &str, goes_on: bool, session: &mut Session) -> Result<(String, Report)> {
-    session.wait_prompt(PATIENCE)?;
-    let memory = session.command("memory json", PATIENCE)?;
+fn report_of(name: &str, returns: bool, session: &mut Session) -> Result<(String, Report)> {
+    session.wait_prompt(TIMEOUT)?;
+    let memory = session.command("memory json", TIMEOUT)?;
     let line = format!("fault {name}");
-    let output = if goes_on {
-        let answer = session.command(&line, PATIENCE)?;
+    let output = if returns {
+        let reply = session.command(&line, TIMEOUT)?;
         ensure!(
-            answer.contains("fault: the kernel goes on"),
-            "it does not say so:\n{answer}"
+            reply.contains("fault: the kernel continues"),
+            "it does not say so:\n{reply}"
         );
         power_off(session)?;
-        answer
+        reply
     } else {
         let before = session.transcript().bytes().len();
         session.send_line(&line)?;
-        session.expect_exit(STOPPED, PATIENCE)?;
+        session.expect_exit(STOPPED, TIMEOUT)?;
         session.transcript().text_from(before)
     };
     let report = Report::parse(&output)?;
-    ensure_eq!(report.stopped, !goes_on, "whether CPU 0 stopped");
+    ensure_eq!(report.stopped, !returns, "whether CPU 0 stopped");
     ensure_eq!(report.cpu, 0, "CPU");
     Ok((memory, report))
 }
 
-fn provoke(kind: &Kind, session: &mut Session) -> Result {
-    let (memory, report) = report_of(kind.name, kind.goes_on, session)?;
+fn inject(kind: &Kind, session: &mut Session) -> Result {
+    let (memory, report) = report_of(kind.name, kind.returns, session)?;
     ensure_eq!(report.title, kind.title, "title");
     ensure_eq!(report.vector, kind.vector, "vector");
     let expected = kind
@@ -74,11 +74,11 @@ fn provoke(kind: &Kind, session: &mut Session) -> Result {
         (Address::None, address) => {
             ensure_eq!(*address, None, "address");
         }
-        (Address::Is(expected, words), Some((address, said))) => {
-            ensure_eq!((*address, said.as_str()), (expected, words), "address");
+        (Address::Is(expected, words), Some((address, printed))) => {
+            ensure_eq!((*address, printed.as_str()), (expected, words), "address");
         }
-        (Address::Within(words), Some((_, said))) => {
-            ensure_eq!(said.as_str(), words, "what lies at the address");
+        (Address::Within(words), Some((_, printed))) => {
+            ensure_eq!(printed.as_str(), words, "what lies at the address");
         }
         (_, None) => return Err("the report shows no address".into()),
     }
@@ -106,8 +106,8 @@ fn provoke(kind: &Kind, session: &mut Session) -> Result {
 /// Every exception by its number: by INT, or by entry of the gate with a hand-made frame.
 fn enter(vector: u8, session: &mut Session) -> Result {
     let (title, error_code) = VECTORS[usize::from(vector)];
-    let goes_on = GOES_ON.contains(&vector);
-    let (memory, report) = report_of(&vector.to_string(), goes_on, session)?;
+    let returns = RETURNING.contains(&vector);
+    let (memory, report) = report_of(&vector.to_string(), returns, session)?;
     ensure_eq!(report.title, title, "title");
     ensure_eq!(report.vector, vector, "vector");
     let expected = error_code.map(|meaning| (0, meaning.to_owned()));
@@ -233,10 +233,10 @@ fn check_backtrace(report: &Report) -> Result {
     }
     let overflow = frames
         .iter()
-        .filter(|frame| frame.is_in("provoke::recurse"))
+        .filter(|frame| frame.is_in("fault_injection::recurse"))
         .count()
         > 20;
-    let off_its_stack = report.at.is_in("provoke::double_fault");
+    let off_its_stack = report.at.is_in("fault_injection::double_fault");
     if !overflow && !off_its_stack {
         for function in ["fault::fault", "shell::execute", "tocsin::main"] {
             let there = frames.iter().any(|frame| frame.is_in(function));
@@ -248,9 +248,9 @@ fn check_backtrace(report: &Report) -> Result {
 
 /// The tests above cover everything that `fault list` shows.
 fn list(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("fault list", PATIENCE)?;
-    let lines = answer
+    session.wait_prompt(TIMEOUT)?;
+    let reply = session.command("fault list", TIMEOUT)?;
+    let lines = reply
         .lines()
         .skip(1)
         .filter(|line| !line.contains(" vector"));
@@ -265,15 +265,15 @@ fn list(session: &mut Session) -> Result {
 }
 
 fn panic(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     session.send_line("fault panic")?;
-    session.expect_exit(STOPPED, PATIENCE)?;
+    session.expect_exit(STOPPED, TIMEOUT)?;
     let output = session.transcript().text_from(0);
     for part in [
         "#### CPU 0: kernel panic ####",
-        "  what        asked for by the `fault` command",
-        "  where       kernel/monitor/src/commands/provoke.rs:",
-        "tocsin_monitor::commands::provoke::panic+0x",
+        "  what        requested by the `fault` command",
+        "  where       kernel/monitor/src/commands/fault_injection.rs:",
+        "tocsin_monitor::commands::fault_injection::panic+0x",
         "tocsin::main+0x",
         "#### CPU 0 stopped ####",
     ] {

@@ -114,8 +114,8 @@ pub fn cases() -> Vec<Case> {
     let mut all = whole_tables();
     all.extend(super::field::cases());
     all.extend(broken_entries());
-    all.extend(doubtful_cpus());
-    all.extend(doubtful_inputs());
+    all.extend(unusable_cpus());
+    all.extend(unusable_inputs());
     all.extend(clocks());
     all
 }
@@ -239,7 +239,7 @@ fn cpu(number: u32, apic_id: u32, uid: Option<u32>, state: &str) -> Value {
 }
 
 /// CPUs that are listed in unusual ways, or do not exist.
-fn doubtful_cpus() -> Vec<Case> {
+fn unusable_cpus() -> Vec<Case> {
     let mut reversed = cpus([3, 2, 1, 0]);
     reversed.push(io_apic(0, IO_APIC, 0));
     let mut boot_missing = cpus(1..4);
@@ -298,7 +298,7 @@ fn doubtful_cpus() -> Vec<Case> {
 }
 
 /// Invalid I/O APICs, overrides and NMI pins.
-fn doubtful_inputs() -> Vec<Case> {
+fn unusable_inputs() -> Vec<Case> {
     vec![
         with("io_apic_at_an_odd_address", &[io_apic(1, 0xfec0_1001, 24)])
             .complains("an I/O APIC cannot be at 0xfec01001 (ignored)"),

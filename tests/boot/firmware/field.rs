@@ -166,14 +166,14 @@ fn gsis() -> Vec<Case> {
 
 /// One wrong address: only that entry is left out.
 fn bad_addresses() -> Vec<Case> {
-    let at = |name, address, said: &str| {
+    let at = |name, address, output: &str| {
         let firmware = {
             let mut entries = cpus(0..4);
             entries.extend([io_apic(1, address, 24), io_apic(0, IO_APIC, 0)]);
             Firmware::new().table(madt(&entries)).table(hpet(HPET))
         };
         sound(name, firmware)
-            .complains(format!("I/O APIC 1 at {address:#x} {said} (ignored)"))
+            .complains(format!("I/O APIC 1 at {address:#x} {output} (ignored)"))
             .drives_the_keyboard()
     };
     let hpet_at = |name, address| {

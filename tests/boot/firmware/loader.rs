@@ -2,14 +2,14 @@
 //! the kernel's entry.
 
 use libtest_mimic::Trial;
-use tocsin_tests::answers::{self, Ready};
 use tocsin_tests::firmware::{Firmware, Xsdt};
-use tocsin_tools::settings::GdbPlace;
+use tocsin_tests::output::{self, Ready};
+use tocsin_tools::settings::GdbEndpoint;
 use tocsin_tools::{Machine, Session};
 
 use super::cases::good;
 use crate::gdb::Gdb;
-use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, machine, power_off, trial, with};
+use crate::{Result, STOPPED, TIMEOUT, ensure, ensure_eq, machine, power_off, trial, with};
 
 pub fn trials() -> Vec<Trial> {
     let maps = [300, 1024].map(|regions| {
@@ -22,16 +22,16 @@ pub fn trials() -> Vec<Trial> {
         trial("firmware::no_memory_below_1_mib", no_low_memory),
         trial("firmware::memory_map_too_large", memory_map_too_large),
         trial("firmware::rsdp_of_4_gigabytes", || {
-            let said = "RSDP: offset 0x14: the length field says 4294967295 bytes";
-            wrong_extension(Xsdt::Empty, 20, &[0xff; 4], said)
+            let message = "RSDP: offset 0x14: the length field says 4294967295 bytes";
+            wrong_extension(Xsdt::Empty, 20, &[0xff; 4], message)
         }),
         trial("firmware::rsdp_with_a_bad_extended_checksum", || {
-            let said = "RSDP: bad checksum: its 36 bytes add up to 0x55";
-            wrong_extension(Xsdt::Empty, 33, &[0x55], said)
+            let message = "RSDP: bad checksum: its 36 bytes add up to 0x55";
+            wrong_extension(Xsdt::Empty, 33, &[0x55], message)
         }),
         trial("firmware::xsdt_of_an_rsdp_with_a_bad_checksum", || {
-            let said = "RSDP: bad checksum: its 36 bytes add up to 0x55";
-            wrong_extension(Xsdt::Alone, 33, &[0x55], said)
+            let message = "RSDP: bad checksum: its 36 bytes add up to 0x55";
+            wrong_extension(Xsdt::Alone, 33, &[0x55], message)
         }),
     ];
     trials.extend(maps);
@@ -46,7 +46,7 @@ pub fn changed(
 ) -> Result {
     let directory = tempfile::tempdir()?;
     let socket = directory.path().join("gdb");
-    let machine = machine.held_for_gdb(GdbPlace::parse(&socket.to_string_lossy())?);
+    let machine = machine.stopped_for_gdb(GdbEndpoint::parse(&socket.to_string_lossy())?);
     with(&machine, |session| {
         let mut gdb = Gdb::connect(&socket)?;
         gdb.run_to_kernel()?;
@@ -59,7 +59,7 @@ pub fn changed(
 /// An RSDP whose extended part is invalid. The BIOS passes its own RSDP to the kernel, so bytes of
 /// it are replaced after the BIOS has finished. All CPUs are found through the remaining root
 /// table.
-fn wrong_extension(xsdt: Xsdt, at: u64, bytes: &[u8], said: &str) -> Result {
+fn wrong_extension(xsdt: Xsdt, at: u64, bytes: &[u8], message: &str) -> Result {
     let firmware = Firmware::new().table(good()).xsdt(xsdt);
     let (_files, machine) = firmware.install(machine(4)?, "q35")?;
     changed(
@@ -71,13 +71,13 @@ fn wrong_extension(xsdt: Xsdt, at: u64, bytes: &[u8], said: &str) -> Result {
             gdb.write_physical_bytes(rsdp + at, bytes)
         },
         |session| {
-            let log = session.wait_prompt(PATIENCE)?;
+            let log = session.wait_prompt(TIMEOUT)?;
             let ready = Ready::parse(&log)?;
             ensure_eq!((ready.online, ready.present), (4, 4), "CPUs");
-            let warnings = answers::of_level(&log, "warning");
+            let warnings = output::of_level(&log, "warning");
             ensure!(
-                warnings.iter().any(|warning| warning.contains(said)),
-                "the kernel complains of {warnings:#?}, not of {said:?}"
+                warnings.iter().any(|warning| warning.contains(message)),
+                "the kernel complains of {warnings:#?}, not of {message:?}"
             );
             power_off(session)
         },
@@ -137,17 +137,17 @@ fn no_low_memory() -> Result {
         machine(4)?,
         |gdb| change_map(gdb, reserve),
         |session| {
-            let log = session.wait_prompt(PATIENCE)?;
+            let log = session.wait_prompt(TIMEOUT)?;
             let ready = Ready::parse(&log)?;
             ensure_eq!((ready.online, ready.present), (1, 4), "CPUs");
-            let errors = answers::of_level(&log, "error");
+            let errors = output::of_level(&log, "error");
             ensure!(
                 errors.len() == 1 && errors[0].contains("no memory below 1 MiB"),
                 "the kernel complains of {errors:#?}"
             );
-            let answer = session.command("cpus", PATIENCE)?;
-            ensure!(answer.contains("not started"), "`cpus` says:\n{answer}");
-            session.command("sources keyboard 3", PATIENCE)?;
+            let reply = session.command("cpus", TIMEOUT)?;
+            ensure!(reply.contains("not started"), "`cpus` says:\n{reply}");
+            session.command("sources keyboard 3", TIMEOUT)?;
             power_off(session)
         },
     )
@@ -178,14 +178,14 @@ fn memory_map(regions: u64) -> Result {
             })
         },
         |session| {
-            let log = session.wait_prompt(PATIENCE)?;
+            let log = session.wait_prompt(TIMEOUT)?;
             let ready = Ready::parse(&log)?;
             ensure_eq!((ready.online, ready.present), (4, 4), "CPUs");
             let (_, rest) = log.split_once(" usable in ").ok_or("no memory map")?;
             let count: u64 = rest.split(' ').next().unwrap_or_default().parse()?;
             // The image splits one region, and some of QEMU's regions merge.
             ensure!(count.abs_diff(regions) < 8, "{count} regions of {regions}");
-            session.command("memory", PATIENCE)?;
+            session.command("memory", TIMEOUT)?;
             power_off(session)
         },
     )
@@ -197,10 +197,10 @@ fn memory_map_too_large() -> Result {
         machine(1)?,
         |gdb| change_map(gdb, |entries| split(entries, 4000)),
         |session| {
-            session.expect_exit(STOPPED, PATIENCE)?;
-            let said = session.transcript().text_from(0);
+            session.expect_exit(STOPPED, TIMEOUT)?;
+            let output = session.transcript().text_from(0);
             ensure!(
-                said.contains("cannot start: the memory map has more than 1280 regions"),
+                output.contains("cannot start: the memory map has more than 1280 regions"),
                 "the kernel does not say that the map is too large"
             );
             Ok(())

@@ -10,17 +10,17 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use serde_json::json;
 use tocsin_logic::layout::DIRECT_MAP;
-use tocsin_tests::answers;
 use tocsin_tests::firmware::entry::{interrupt_override, io_apic, nmi_source, raw};
 use tocsin_tests::firmware::{Firmware, hpet, madt, mcfg};
 use tocsin_tests::interrupt_records::Nmis;
+use tocsin_tests::output;
 use tocsin_tests::records;
 use tocsin_tools::{Machine, Outcome, Session};
 
 use super::cases::{ECAM, HPET, IO_APIC, cpus, good};
 use super::loader::changed;
 use crate::{
-    PATIENCE, Result, STOPPED, ensure, ensure_eq, machine, plain, power_off, power_off_failed,
+    Result, STOPPED, TIMEOUT, ensure, ensure_eq, machine, plain, power_off, power_off_failed,
     trial, with,
 };
 
@@ -43,16 +43,21 @@ pub fn trials() -> Vec<Trial> {
             found_behind(root_port()?, &[(ECAM, 0, 0)], "", "0000:01:00.0")
         }),
         trial("firmware::mcfg_in_memory", || {
-            let said = "buses 0 to 255 at 0x800000 cannot be in memory (usable) (ignored)";
-            found_behind(root_port()?, &[(0x80_0000, 0, 255)], said, "0000:01:00.0")
+            let output = "buses 0 to 255 at 0x800000 cannot be in memory (usable) (ignored)";
+            found_behind(root_port()?, &[(0x80_0000, 0, 255)], output, "0000:01:00.0")
         }),
         trial("firmware::mcfg_at_the_local_apics", || {
-            let said = "cannot be in the registers of the ";
-            found_behind(root_port()?, &[(0xfed0_0000, 0, 1)], said, "0000:01:00.0")
+            let message = "cannot be in the registers of the ";
+            found_behind(
+                root_port()?,
+                &[(0xfed0_0000, 0, 1)],
+                message,
+                "0000:01:00.0",
+            )
         }),
         trial("firmware::mcfg_where_nothing_is", || {
-            let said = "no device responds on any of its buses (ignored)";
-            found_behind(root_port()?, &[(NOWHERE, 0, 7)], said, "0000:01:00.0")
+            let output = "no device responds on any of its buses (ignored)";
+            found_behind(root_port()?, &[(NOWHERE, 0, 7)], output, "0000:01:00.0")
         }),
         trial("firmware::rejected_mcfg_is_unmapped", rejected_mcfg),
         trial("firmware::com1_that_takes_nothing", stalled_console),
@@ -61,10 +66,10 @@ pub fn trials() -> Vec<Trial> {
 
 fn no_local_apic() -> Result {
     with(&plain().cpu("qemu64,-apic"), |session| {
-        session.expect_exit(STOPPED, PATIENCE)?;
-        let said = session.transcript().text_from(0);
+        session.expect_exit(STOPPED, TIMEOUT)?;
+        let printed = session.transcript().text_from(0);
         ensure!(
-            said.contains("cannot start: apic: the CPU has no local APIC"),
+            printed.contains("cannot start: apic: the CPU has no local APIC"),
             "the kernel does not say that there is no local APIC"
         );
         Ok(())
@@ -77,21 +82,23 @@ fn root_port() -> Result<Machine> {
 }
 
 /// With this MCFG, `pci` logs this warning, and finds this function behind the port `r1`.
-fn found_behind(machine: Machine, ranges: &[(u64, u8, u8)], said: &str, function: &str) -> Result {
+fn found_behind(
+    machine: Machine,
+    ranges: &[(u64, u8, u8)],
+    message: &str,
+    function: &str,
+) -> Result {
     let machine = machine.args(["-device", "virtio-rng-pci,bus=r1"]);
     let firmware = Firmware::new().table(good()).table(mcfg(ranges));
     let (_files, machine) = firmware.install(machine, "q35")?;
     with(&machine, |session| {
-        session.wait_prompt(PATIENCE)?;
-        let answer = session.command("pci json", PATIENCE)?;
-        let warnings = answers::of_level(&answer, "warning");
-        ensure_eq!(warnings.len(), usize::from(!said.is_empty()), "warnings");
-        ensure!(answer.contains(said), "no {said:?} in:\n{answer}");
+        session.wait_prompt(TIMEOUT)?;
+        let reply = session.command("pci json", TIMEOUT)?;
+        let warnings = output::of_level(&reply, "warning");
+        ensure_eq!(warnings.len(), usize::from(!message.is_empty()), "warnings");
+        ensure!(reply.contains(message), "no {message:?} in:\n{reply}");
         let found = json!({ "kind": "pci_function", "address": function, "vendor": 0x1af4 });
-        ensure!(
-            records::contain(&answer, &found)?,
-            "no {found} in:\n{answer}"
-        );
+        ensure!(records::contain(&reply, &found)?, "no {found} in:\n{reply}");
         power_off(session)
     })
 }
@@ -103,11 +110,11 @@ fn rejected_mcfg() -> Result {
     let ranges = [(ECAM, 0, 31), (NOWHERE - (32 << 20), 32, 39)];
     let (_files, machine) = firmware.table(mcfg(&ranges)).install(machine(2)?, "q35")?;
     with(&machine, |session| {
-        session.wait_prompt(PATIENCE)?;
-        session.command("pci", PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
+        session.command("pci", TIMEOUT)?;
         let physical = |address| -> Result<String> {
-            let said = session.hmp(&format!("gva2gpa {:#x}", DIRECT_MAP + address))?;
-            Ok(said.trim().to_owned())
+            let printed = session.hmp(&format!("gva2gpa {:#x}", DIRECT_MAP + address))?;
+            Ok(printed.trim().to_owned())
         };
         let mapped = format!("gpa: {ECAM:#x}");
         ensure_eq!(physical(ECAM)?, mapped, "configuration space");
@@ -136,11 +143,11 @@ fn smi_entry() -> Result {
             Ok(())
         },
         |session| {
-            session.wait_prompt(PATIENCE)?;
-            let answer = session.command("sources rtc 3", PATIENCE)?;
+            session.wait_prompt(TIMEOUT)?;
+            let reply = session.command("sources rtc 3", TIMEOUT)?;
             let words = "GSI 8 belongs to firmware (it delivers SMIs)";
-            ensure!(answer.contains(words), "the RTC is used:\n{answer}");
-            let answer = session.command("ioapic json", PATIENCE)?;
+            ensure!(reply.contains(words), "the RTC is used:\n{reply}");
+            let reply = session.command("ioapic json", TIMEOUT)?;
             let entry = json!({
                 "kind": "redirection_entry",
                 "pin": RTC,
@@ -149,10 +156,10 @@ fn smi_entry() -> Result {
                 "masked": false,
             });
             ensure!(
-                records::contain(&answer, &entry)?,
-                "the entry has changed:\n{answer}"
+                records::contain(&reply, &entry)?,
+                "the entry has changed:\n{reply}"
             );
-            session.command("sources keyboard 3", PATIENCE)?;
+            session.command("sources keyboard 3", TIMEOUT)?;
             power_off_failed(session)
         },
     )
@@ -171,23 +178,20 @@ fn nmi_source_delivers() -> Result {
     let firmware = Firmware::new().table(madt(&entries));
     let (_files, machine) = firmware.install(machine(2)?, "q35")?;
     with(&machine, |session| {
-        let log = session.wait_prompt(PATIENCE)?;
+        let log = session.wait_prompt(TIMEOUT)?;
         ensure!(
             log.contains("ioapic: GSI 1 delivers NMI to CPU 0"),
             "the NMI source is not set up"
         );
-        let answer = session.command("ioapic json", PATIENCE)?;
+        let reply = session.command("ioapic json", TIMEOUT)?;
         let entry = json!({ "kind": "redirection_entry", "pin": 1, "gsi": 1, "delivery": "nmi" });
+        ensure!(records::contain(&reply, &entry)?, "no NMI entry:\n{reply}");
+        let reply = session.command("sources keyboard 1", TIMEOUT)?;
         ensure!(
-            records::contain(&answer, &entry)?,
-            "no NMI entry:\n{answer}"
+            reply.contains("NMI non-maskable interrupt"),
+            "no NMI is reported:\n{reply}"
         );
-        let answer = session.command("sources keyboard 1", PATIENCE)?;
-        ensure!(
-            answer.contains("NMI non-maskable interrupt"),
-            "no NMI is reported:\n{answer}"
-        );
-        let nmis: Vec<Nmis> = records::all(&session.command("nmi json", PATIENCE)?, "nmi")?;
+        let nmis: Vec<Nmis> = records::all(&session.command("nmi json", TIMEOUT)?, "nmi")?;
         let unknown: Vec<_> = nmis.iter().map(|nmis| nmis.unknown).collect();
         ensure!(unknown[0] >= 1, "CPU 0 had no NMI: {nmis:?}");
         ensure_eq!(unknown[1..], [0], "NMIs of CPU 1");
@@ -204,7 +208,7 @@ fn comparator(session: &Session) -> Result<String> {
 fn poll(mut is_over: impl FnMut() -> Result<bool>) -> Result {
     let start = Instant::now();
     while !is_over()? {
-        ensure!(start.elapsed() < PATIENCE, "nothing has come of it");
+        ensure!(start.elapsed() < TIMEOUT, "nothing has come of it");
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
@@ -236,11 +240,11 @@ fn stalled_console() -> Result {
     let firmware = Firmware::new().table(madt(&entries)).table(hpet(HPET));
     let (_files, machine) = firmware.install(machine(2)?, "q35")?;
     with(&machine, |session| {
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         let before = comparator(session)?;
         let change = format!("chardev-change com1 pipe,path={}", path.display());
-        let answer = session.hmp(&change)?;
-        ensure_eq!(answer.trim(), "", "{change}");
+        let reply = session.hmp(&change)?;
+        ensure_eq!(reply.trim(), "", "{change}");
         // More than the capacity of a pipe, 64 KiB.
         let many = "madt; ".repeat(8);
         input.write_all(format!("{many}sources hpet 3\n").as_bytes())?;
@@ -259,7 +263,7 @@ fn stalled_console() -> Result {
             Ok(text.contains(" bytes were dropped"))
         })?;
         input.write_all(b"poweroff 9\n")?;
-        session.expect_exit(Outcome::Kernel(9), PATIENCE)?;
+        session.expect_exit(Outcome::Kernel(9), TIMEOUT)?;
         Ok(())
     })
 }

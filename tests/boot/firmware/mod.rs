@@ -10,12 +10,12 @@ use std::io::Write as _;
 use libtest_mimic::Trial;
 use serde_json::json;
 use tempfile::NamedTempFile;
-use tocsin_tests::answers::{self, Ready, TableRecord};
+use tocsin_tests::output::{self, Ready, TableRecord};
 use tocsin_tests::processor::Processor;
 use tocsin_tests::records;
 use tocsin_tools::Session;
 
-use crate::{PATIENCE, Result, check_timer, ensure, ensure_eq, machine, power_off, trial, with};
+use crate::{Result, TIMEOUT, check_timer, ensure, ensure_eq, machine, power_off, trial, with};
 use cases::{Case, cases};
 
 /// Actual number of CPUs in QEMU, whatever the tables report.
@@ -38,7 +38,7 @@ fn boot(case: &Case) -> Result {
 }
 
 fn look(case: &Case, session: &mut Session) -> Result {
-    let log = session.wait_prompt(PATIENCE)?;
+    let log = session.wait_prompt(TIMEOUT)?;
     let ready = Ready::parse(&log)?;
     let cpus = (ready.online, ready.present);
     ensure_eq!(cpus, (case.online, case.present), "CPUs");
@@ -46,10 +46,10 @@ fn look(case: &Case, session: &mut Session) -> Result {
     ensure_eq!(inputs, case.io_apics, "I/O APICs and pins");
     check_complaints(case, &log)?;
     for (command, members) in &case.shown {
-        let answer = session.command(command, PATIENCE)?;
+        let reply = session.command(command, TIMEOUT)?;
         ensure!(
-            records::contain(&answer, members)?,
-            "`{command}` prints no {members}:\n{answer}"
+            records::contain(&reply, members)?,
+            "`{command}` prints no {members}:\n{reply}"
         );
     }
 
@@ -59,16 +59,16 @@ fn look(case: &Case, session: &mut Session) -> Result {
     let inside = |processor: &&Processor| processor.table("IDT") == Ok(idt);
     let inside = processors.iter().filter(inside).count();
     ensure_eq!(inside, case.online as usize, "CPUs in the kernel");
-    session.command("acpi", PATIENCE)?;
-    session.command("madt", PATIENCE)?;
-    check_timer(&session.command("timer json", PATIENCE)?)?;
+    session.command("acpi", TIMEOUT)?;
+    session.command("madt", TIMEOUT)?;
+    check_timer(&session.command("timer json", TIMEOUT)?)?;
     power_off(session)
 }
 
 /// The log reports the errors, in the order of the case, and no others.
 fn check_complaints(case: &Case, log: &str) -> Result {
-    let mut found = answers::of_level(log, "warning");
-    found.extend(answers::of_level(log, "error"));
+    let mut found = output::of_level(log, "warning");
+    found.extend(output::of_level(log, "error"));
     // Without an I/O APIC, the console has no interrupt.
     found.retain(|message| !(case.io_apics.0 == 0 && message.starts_with("console: ")));
     let all_there = found.len() == case.complaints.len()
@@ -93,20 +93,16 @@ fn beside() -> Result {
     let [second, unknown] = &tables;
     let machine = machine(CPUS)?.args(["-acpitable", second, "-acpitable", unknown]);
     with(&machine, |session| {
-        let ready = Ready::parse(&session.wait_prompt(PATIENCE)?)?;
+        let ready = Ready::parse(&session.wait_prompt(TIMEOUT)?)?;
         ensure_eq!((ready.online, ready.present), (4, 4), "CPUs");
-        let answer = session.command("acpi json", PATIENCE)?;
-        let tables: Vec<TableRecord> = records::all(&answer, "acpi_table")?;
+        let reply = session.command("acpi json", TIMEOUT)?;
+        let tables: Vec<TableRecord> = records::all(&reply, "acpi_table")?;
         let is_madt = |table: &&TableRecord| table.signature == "APIC";
-        ensure_eq!(
-            tables.iter().filter(is_madt).count(),
-            2,
-            "MADTs in {answer}"
-        );
+        ensure_eq!(tables.iter().filter(is_madt).count(), 2, "MADTs in {reply}");
         let unknown = json!({ "kind": "acpi_table", "signature": "ZZZZ", "contents": null });
         ensure!(
-            records::contain(&answer, &unknown)?,
-            "no {unknown} in:\n{answer}"
+            records::contain(&reply, &unknown)?,
+            "no {unknown} in:\n{reply}"
         );
         Ok(())
     })

@@ -9,7 +9,7 @@ use tocsin_tests::records;
 use tocsin_tools::Session;
 use tocsin_tools::settings::Smp;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use crate::{MODES, Result, ensure, ensure_eq, machine, machine_in, plain, power_off, trial, with};
 
 /// The number of CPUs at the start, and after CPUs were added in all of QEMU's free slots.
@@ -43,7 +43,7 @@ pub fn trials() -> Vec<Trial> {
     trials.extend(MODES.map(|mode| {
         trial(format!("smp::shorthands_are_used::{mode}"), move || {
             with(&machine_in(mode, 2)?, |session| {
-                session.wait_prompt(PATIENCE)?;
+                session.wait_prompt(TIMEOUT)?;
                 check_method(session, &BroadcastMethod::shorthand())?;
                 power_off(session)
             })
@@ -53,7 +53,7 @@ pub fn trials() -> Vec<Trial> {
         for (cpus, option, reason, others) in IN_TURN {
             let machine = machine(1)?.smp(Smp::parse(cpus)?).append(option);
             with(&machine, |session| {
-                session.wait_prompt(PATIENCE)?;
+                session.wait_prompt(TIMEOUT)?;
                 check_method(session, &BroadcastMethod::each_cpu(reason, others))?;
                 power_off(session)
             })?;
@@ -93,17 +93,17 @@ impl BroadcastMethod {
 
 /// `ipi` sends by this method, and everything that it sent to all CPUs has arrived.
 fn check_method(session: &mut Session, method: &BroadcastMethod) -> Result {
-    let answer = session.command("ipi json", PATIENCE)?;
-    let found: BroadcastMethod = records::one(&answer, "ipi_broadcast")?;
+    let reply = session.command("ipi json", TIMEOUT)?;
+    let found: BroadcastMethod = records::one(&reply, "ipi_broadcast")?;
     ensure_eq!(found, *method, "method");
-    let all: Vec<Ipi> = records::all(&answer, "ipi")?;
+    let all: Vec<Ipi> = records::all(&reply, "ipi")?;
     let to_all = |ipi: &&Ipi| ipi.interrupt.ends_with("_all") || ipi.interrupt.ends_with("_others");
     let to_all: Vec<_> = all.iter().filter(to_all).collect();
     ensure_eq!(to_all.len(), 7, "kinds to all, of {all:?}");
     for ipi in to_all {
         ensure!(
             ipi.sent > 0 && ipi.sent == ipi.received && ipi.refused == 0,
-            "not all came: {ipi:?}"
+            "not all received: {ipi:?}"
         );
     }
     Ok(())
@@ -112,9 +112,9 @@ fn check_method(session: &mut Session, method: &BroadcastMethod) -> Result {
 /// CPUs that are added while the kernel runs receive none of its interrupts. An interrupt would
 /// make such a CPU run firmware code at the reset vector, and reset the machine.
 fn hot_added(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     session.send_line("storm 3 json")?;
-    session.expect("storm_start", PATIENCE)?;
+    session.expect("storm_start", TIMEOUT)?;
     for core in ADDED {
         let device = json!({
             "driver": "max-x86_64-cpu", "id": format!("cpu{core}"),
@@ -127,9 +127,9 @@ fn hot_added(session: &mut Session) -> Result {
         count.as_array().is_some_and(|cpus| cpus.len() == 6),
         "QEMU has other CPUs: {count}"
     );
-    let storm: Storm = records::one(&session.wait_prompt(PATIENCE)?, "storm")?;
+    let storm: Storm = records::one(&session.wait_prompt(TIMEOUT)?, "storm")?;
     ensure!(storm.passed, "the storm has not passed");
-    session.command("tlb", PATIENCE)?;
+    session.command("tlb", TIMEOUT)?;
     check_method(session, &BroadcastMethod::each_cpu("addable", 4))?;
     // All of them are still in the state in which QEMU adds them.
     let processors = Processor::all(session)?;

@@ -2,14 +2,14 @@
 //! outside; and invalid values of options.
 
 use libtest_mimic::Trial;
-use tocsin_tests::answers::{self, CpuRecord, Ready};
 use tocsin_tests::controllers::LocalApic;
+use tocsin_tests::output::{self, CpuRecord, Ready};
 use tocsin_tests::processor::{Mode, Processor};
 use tocsin_tests::records;
 use tocsin_tools::Session;
 use tocsin_tools::settings::Memory;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use crate::outside::State;
 use crate::{Result, ensure, ensure_eq, machine, power_off, power_off_failed, trial, with};
 
@@ -85,7 +85,7 @@ pub fn trials() -> Vec<Trial> {
     }));
     trials.push(trial("smp::code_for_a_late_cpu_is_not_writable", || {
         with(&machine(CPUS)?.append("failcpu=2@silent"), |session| {
-            session.wait_prompt(PATIENCE)?;
+            session.wait_prompt(TIMEOUT)?;
             // The trampoline page stays mapped, because this CPU might still start.
             State::of(session)?.check_rights()
         })
@@ -96,10 +96,10 @@ pub fn trials() -> Vec<Trial> {
 
 /// The other CPUs come online; the failed one is reported, and halts where it failed.
 fn dies(stage: &Stage, session: &mut Session) -> Result {
-    let log = session.wait_prompt(PATIENCE)?;
+    let log = session.wait_prompt(TIMEOUT)?;
     let ready = Ready::parse(&log)?;
     ensure_eq!((ready.online, ready.present), (CPUS - 1, CPUS), "CPUs");
-    ensure_eq!(answers::started(&log)?, (CPUS - 2, CPUS - 1), "started");
+    ensure_eq!(output::started(&log)?, (CPUS - 2, CPUS - 1), "started");
     let words = stage.words;
     let error = format!("smp: CPU {VICTIM} (APIC ID 0x02) did not start; last seen: {words}");
     let mut errors = vec![error];
@@ -112,8 +112,8 @@ fn dies(stage: &Stage, session: &mut Session) -> Result {
                 .to_owned(),
         );
     }
-    ensure_eq!(answers::of_level(&log, "error"), errors, "errors");
-    let rows = records::all::<CpuRecord>(&session.command("cpus json", PATIENCE)?, "cpu")?;
+    ensure_eq!(output::of_level(&log, "error"), errors, "errors");
+    let rows = records::all::<CpuRecord>(&session.command("cpus json", TIMEOUT)?, "cpu")?;
     let states: Vec<_> = rows.iter().map(|row| row.state.as_str()).collect();
     let dead = format!("dead: {words}");
     ensure_eq!(states, ["online", "online", &dead, "online"], "states");
@@ -134,15 +134,15 @@ fn dies(stage: &Stage, session: &mut Session) -> Result {
     let apic = LocalApic::of(session, VICTIM)?;
     ensure_eq!(!apic.unmasked().is_empty(), stage.apic, "its local APIC");
     // It accepts no jobs, and the others do.
-    let answer = session.command(&format!("fault bp {VICTIM}"), PATIENCE)?;
+    let reply = session.command(&format!("fault bp {VICTIM}"), TIMEOUT)?;
     let offline = format!("fault: CPU {VICTIM} is not online; `cpus` lists those that are");
-    ensure!(answer.starts_with(&offline), "found {answer:?}");
+    ensure!(reply.starts_with(&offline), "found {reply:?}");
     for other in [1, 3] {
-        let answer = session.command(&format!("fault bp {other}"), PATIENCE)?;
+        let reply = session.command(&format!("fault bp {other}"), TIMEOUT)?;
         let title = format!("#### CPU {other}: #BP breakpoint (vector 3) #");
         ensure!(
-            answer.contains(&title),
-            "CPU {other} is out of reach: {answer}"
+            reply.contains(&title),
+            "CPU {other} is out of reach: {reply}"
         );
     }
     // A command has failed: the one for the failed CPU.
@@ -150,10 +150,10 @@ fn dies(stage: &Stage, session: &mut Session) -> Result {
 }
 
 fn last_dies(session: &mut Session) -> Result {
-    let ready = Ready::parse(&session.wait_prompt(PATIENCE)?)?;
+    let ready = Ready::parse(&session.wait_prompt(TIMEOUT)?)?;
     ensure_eq!((ready.online, ready.present), (3, 4), "CPUs");
-    let answer = session.command("fault bp 3", PATIENCE)?;
-    ensure!(answer.contains("CPU 3 is not online"), "found {answer:?}");
+    let reply = session.command("fault bp 3", TIMEOUT)?;
+    ensure!(reply.contains("CPU 3 is not online"), "found {reply:?}");
     Ok(())
 }
 
@@ -162,8 +162,8 @@ fn mistakes() -> Result {
     for value in MISTAKES {
         let item = format!("failcpu={value}");
         with(&machine(CPUS)?.append(&item), |session| {
-            let log = session.wait_prompt(PATIENCE)?;
-            let warnings = answers::of_level(&log, "warning");
+            let log = session.wait_prompt(TIMEOUT)?;
+            let warnings = output::of_level(&log, "warning");
             let expected = format!(
                 "command line: `{item}` at column 1: CPU@STAGE, the stage silent, protected, \
                  long, kernel, tables or apic, is needed"
@@ -182,7 +182,7 @@ fn no_memory() -> Result {
     const CPUS: u32 = 48;
     let machine = machine(CPUS)?.memory(Memory::parse("8M")?);
     with(&machine, |session| {
-        let log = session.wait_prompt(PATIENCE)?;
+        let log = session.wait_prompt(TIMEOUT)?;
         let ready = Ready::parse(&log)?;
         ensure_eq!(ready.present, CPUS, "CPUs of the machine");
         ensure!(
@@ -190,18 +190,18 @@ fn no_memory() -> Result {
             "{} CPUs are online",
             ready.online
         );
-        let errors = answers::of_level(&log, "error");
+        let errors = output::of_level(&log, "error");
         ensure_eq!(errors.len() as u32, CPUS - ready.online, "errors");
         for (error, cpu) in errors.iter().zip(ready.online..) {
             let begin =
                 format!("smp: CPU {cpu} (APIC ID {cpu:#04x}) was not started: no free block of ");
             ensure!(error.starts_with(&begin), "not {begin:?}: {error}");
         }
-        let cpus = records::all::<CpuRecord>(&session.command("cpus json", PATIENCE)?, "cpu")?;
+        let cpus = records::all::<CpuRecord>(&session.command("cpus json", TIMEOUT)?, "cpu")?;
         let left_out = cpus.iter().filter(|cpu| cpu.state == "no memory");
         ensure_eq!(left_out.count(), errors.len(), "CPUs without memory");
         // The online CPUs have enough memory.
-        session.command("ipi; nest; timer", PATIENCE)?;
+        session.command("ipi; nest; timer", TIMEOUT)?;
         power_off(session)
     })
 }

@@ -1,13 +1,13 @@
 //! CPUs whose ID in CPUID differs from that of their local APIC, and CPUs that start late.
 
 use libtest_mimic::Trial;
-use tocsin_tests::answers::{self, CpuRecord, LocalApicRecord, Ready};
+use tocsin_tests::output::{self, CpuRecord, LocalApicRecord, Ready};
 use tocsin_tests::processor::Processor;
 use tocsin_tests::records;
 use tocsin_tools::Session;
 use tocsin_tools::settings::Smp;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use crate::{Result, ensure, ensure_eq, machine, plain, power_off, power_off_failed, trial, with};
 
 /// Two sockets whose IDs are 256 apart. Two CPUs are in the first one.
@@ -53,17 +53,17 @@ pub fn trials() -> Vec<Trial> {
 
 /// All CPUs come online, each with its own per-CPU block and stacks.
 fn same_low_bits(session: &mut Session) -> Result {
-    let log = session.wait_prompt(PATIENCE)?;
+    let log = session.wait_prompt(TIMEOUT)?;
     let ready = Ready::parse(&log)?;
     ensure_eq!((ready.online, ready.present), (4, 4), "CPUs");
-    let errors = answers::of_level(&log, "error");
+    let errors = output::of_level(&log, "error");
     ensure!(errors.is_empty(), "the log has errors: {errors:?}");
-    let rows = records::all::<CpuRecord>(&session.command("cpus json", PATIENCE)?, "cpu")?;
+    let rows = records::all::<CpuRecord>(&session.command("cpus json", TIMEOUT)?, "cpu")?;
     let ids: Vec<_> = rows.iter().take(4).map(|row| row.apic_id).collect();
     ensure_eq!(ids, [0, 1, 257, 258], "APIC IDs");
     for (number, row) in (0..).zip(&rows[..4]) {
-        let answer = session.command(&format!("lapic {number} json"), PATIENCE)?;
-        let apic: LocalApicRecord = records::one(&answer, "local_apic")?;
+        let reply = session.command(&format!("lapic {number} json"), TIMEOUT)?;
+        let apic: LocalApicRecord = records::one(&reply, "local_apic")?;
         ensure_eq!(
             (apic.cpu, apic.apic_id),
             (number, row.apic_id),
@@ -80,27 +80,27 @@ fn same_low_bits(session: &mut Session) -> Result {
             row.number
         );
     }
-    session.command("ipi", PATIENCE)?;
+    session.command("ipi", TIMEOUT)?;
     power_off(session)
 }
 
 /// A CPU that continues after it has been abandoned halts, takes no part in calls to all CPUs, and
 /// its state in the table does not change.
 fn late(before: &str, session: &mut Session) -> Result {
-    let log = session.wait_prompt(PATIENCE)?;
+    let log = session.wait_prompt(TIMEOUT)?;
     let ready = Ready::parse(&log)?;
     ensure_eq!((ready.online, ready.present), (3, 4), "CPUs");
     let error = format!("smp: CPU {LATE} (APIC ID 0x02) did not start; last seen: {before}");
-    ensure_eq!(answers::of_level(&log, "error"), [error], "errors");
-    session.command("ipi", PATIENCE)?;
-    let answer = session.command(&format!("fault bp {LATE}"), PATIENCE)?;
+    ensure_eq!(output::of_level(&log, "error"), [error], "errors");
+    session.command("ipi", TIMEOUT)?;
+    let reply = session.command(&format!("fault bp {LATE}"), TIMEOUT)?;
     let offline = format!("fault: CPU {LATE} is not online");
-    ensure!(answer.starts_with(&offline), "found {answer:?}");
+    ensure!(reply.starts_with(&offline), "found {reply:?}");
 
     let late = &Processor::all(session)?[LATE as usize];
     ensure!(late.halted, "it runs: {late:x?}");
     ensure!(!late.takes_interrupts()?, "it would wake up: {late:x?}");
-    let rows = records::all::<CpuRecord>(&session.command("cpus json", PATIENCE)?, "cpu")?;
+    let rows = records::all::<CpuRecord>(&session.command("cpus json", TIMEOUT)?, "cpu")?;
     ensure_eq!(
         rows[LATE as usize].state,
         format!("dead: {before}"),

@@ -11,10 +11,10 @@ use std::collections::BTreeSet;
 
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
-use tocsin_tests::answers::{
+use tocsin_tests::controllers::{LocalApic, Shared};
+use tocsin_tests::output::{
     self, ApicRecord, CpuRecord, IoApicRecord, LocalApicRecord, LvtRecord, Ready, TableRecord,
 };
-use tocsin_tests::controllers::{LocalApic, Shared};
 use tocsin_tests::shape::Shape;
 use tocsin_tests::tables::{self, Table};
 use tocsin_tests::topology::{self, Cpu};
@@ -24,7 +24,7 @@ use tocsin_tools::{Outcome, Session};
 use crate::{Result, check_timer, ensure, ensure_eq, machine, trial, trial_unless, with};
 
 /// Hundreds of CPUs share the few CPUs of the host.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(480);
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(480);
 
 /// Rows of the table that is printed after booting.
 const SHOWN_AT_BOOT: usize = 16;
@@ -69,7 +69,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn look(shape: &Shape, protections: &[String], session: &mut Session) -> Result {
-    let log = session.wait_prompt(PATIENCE)?;
+    let log = session.wait_prompt(TIMEOUT)?;
     let all = topology::cpus(&shape.cpus)?;
     let present = all.iter().filter(|cpu| cpu.present).count() as u32;
     let online = shape.online.unwrap_or(present);
@@ -83,7 +83,7 @@ fn look(shape: &Shape, protections: &[String], session: &mut Session) -> Result 
     };
     ensure_eq!(Ready::parse(&log)?, ready, "the ready line");
     let others = online - 1;
-    ensure_eq!(answers::started(&log)?, (others, others), "CPUs started");
+    ensure_eq!(output::started(&log)?, (others, others), "CPUs started");
     check_complaints(shape, &log)?;
 
     let rows = check_table(shape, &all, online, &log, session)?;
@@ -92,11 +92,11 @@ fn look(shape: &Shape, protections: &[String], session: &mut Session) -> Result 
     check_local_apics(&rows, session)?;
     check_modes(&shape.mode, online, session)?;
     processors::check(&rows, protections, session)?;
-    check_timer(&session.command("timer json", PATIENCE)?)?;
+    check_timer(&session.command("timer json", TIMEOUT)?)?;
     let refused = check_offline(&rows, session)?;
     // The status shows that a command was rejected.
     session.send_line("poweroff")?;
-    session.expect_exit(Outcome::Kernel(refused.into()), PATIENCE)?;
+    session.expect_exit(Outcome::Kernel(refused.into()), TIMEOUT)?;
     Ok(())
 }
 
@@ -106,9 +106,9 @@ fn check_offline(rows: &[CpuRecord], session: &mut Session) -> Result<bool> {
         return Ok(false);
     };
     let number = row.number;
-    let answer = session.command(&format!("fault ud {number}"), PATIENCE)?;
+    let reply = session.command(&format!("fault ud {number}"), TIMEOUT)?;
     let expected = format!("fault: CPU {number} is not online; `cpus` lists those that are");
-    ensure!(answer.starts_with(&expected), "found {answer:?}");
+    ensure!(reply.starts_with(&expected), "found {reply:?}");
     Ok(true)
 }
 
@@ -138,9 +138,9 @@ fn check_qemu(all: &[Cpu], session: &Session) -> Result {
 
 /// The log has no error, and only the warning that the shape expects.
 fn check_complaints(shape: &Shape, log: &str) -> Result {
-    let errors = answers::of_level(log, "error");
+    let errors = output::of_level(log, "error");
     ensure!(errors.is_empty(), "the log has errors: {errors:?}");
-    let warnings = answers::of_level(log, "warning");
+    let warnings = output::of_level(log, "warning");
     match &shape.warning {
         None => ensure!(warnings.is_empty(), "the log has warnings: {warnings:?}"),
         Some(words) => ensure!(
@@ -159,9 +159,9 @@ fn check_table(
     log: &str,
     session: &mut Session,
 ) -> Result<Vec<CpuRecord>> {
-    let rows = records::all::<CpuRecord>(&session.command("cpus json", PATIENCE)?, "cpu")?;
+    let rows = records::all::<CpuRecord>(&session.command("cpus json", TIMEOUT)?, "cpu")?;
     let count = rows.len().min(SHOWN_AT_BOOT);
-    let text = session.command("cpus", PATIENCE)?;
+    let text = session.command("cpus", TIMEOUT)?;
     for line in text.lines().take(1 + count) {
         ensure!(log.contains(line), "the log does not contain {line:?}");
     }
@@ -198,10 +198,10 @@ fn check_table(
 
 /// The listed tables are those in memory, and the MADT's records match its content there.
 fn check_acpi(session: &mut Session) -> Result {
-    let answer = session.command("acpi json", PATIENCE)?;
-    let problems: Vec<Value> = records::any(&answer, "acpi_problem")?;
+    let reply = session.command("acpi json", TIMEOUT)?;
+    let problems: Vec<Value> = records::any(&reply, "acpi_problem")?;
     ensure!(problems.is_empty(), "a table is left out: {problems:?}");
-    let rows: Vec<TableRecord> = records::all(&answer, "acpi_table")?;
+    let rows: Vec<TableRecord> = records::all(&reply, "acpi_table")?;
     let found = if let Some(found) = tables::find(session)? {
         found
     } else {
@@ -218,7 +218,7 @@ fn check_acpi(session: &mut Session) -> Result {
     ensure_eq!(rows, there.collect::<Vec<_>>(), "ACPI tables");
     let madt = found.iter().find(|table| table.signature == "APIC");
     let madt = madt.ok_or("there is no MADT")?;
-    let answer = session.command("madt json", PATIENCE)?;
+    let reply = session.command("madt json", TIMEOUT)?;
     let head = json!({
         "kind": "madt",
         "state": "valid",
@@ -227,10 +227,10 @@ fn check_acpi(session: &mut Session) -> Result {
         "local_apic_address": 0xfee0_0000_u32,
         "has_8259": true,
     });
-    ensure!(records::contain(&answer, &head)?, "no {head} in:\n{answer}");
-    let told: Vec<Value> = records::all(&answer, "madt_entry")?;
+    ensure!(records::contain(&reply, &head)?, "no {head} in:\n{reply}");
+    let reported: Vec<Value> = records::all(&reply, "madt_entry")?;
     ensure_eq!(
-        told,
+        reported,
         tables::madt_entries(&madt.bytes),
         "entries of the MADT"
     );
@@ -239,8 +239,8 @@ fn check_acpi(session: &mut Session) -> Result {
 
 /// `apic` matches QEMU's state, which has the expected values.
 fn check_controllers(mode: &str, session: &mut Session) -> Result {
-    let answer = session.command("apic json", PATIENCE)?;
-    let apic: ApicRecord = records::one(&answer, "apic")?;
+    let reply = session.command("apic json", TIMEOUT)?;
+    let apic: ApicRecord = records::one(&reply, "apic")?;
     let expected = ApicRecord {
         mode: mode.to_owned(),
         spurious: 0,
@@ -248,9 +248,9 @@ fn check_controllers(mode: &str, session: &mut Session) -> Result {
         pic_spurious: (0, 0),
     };
     ensure_eq!(apic, expected, "mode and counts");
-    let local: LocalApicRecord = records::one(&answer, "local_apic")?;
+    let local: LocalApicRecord = records::one(&reply, "local_apic")?;
     ensure_eq!((local.cpu, local.apic_id), (0, 0), "whose local APIC");
-    check_local_apic(&answer, session)?;
+    check_local_apic(&reply, session)?;
     let shared = Shared::of(session)?;
     let there = shared.io_apics.iter().map(|io_apic| {
         let pins = io_apic.entries.len();
@@ -260,8 +260,8 @@ fn check_controllers(mode: &str, session: &mut Session) -> Result {
             masked_pins: (pins - io_apic.unmasked().len()) as u32,
         }
     });
-    let told: Vec<IoApicRecord> = records::all(&answer, "io_apic")?;
-    ensure_eq!(told, there.collect::<Vec<_>>(), "I/O APICs");
+    let reported: Vec<IoApicRecord> = records::all(&reply, "io_apic")?;
+    ensure_eq!(reported, there.collect::<Vec<_>>(), "I/O APICs");
     ensure_eq!(
         shared.io_apics[0].unmasked(),
         [KEYBOARD_PIN, COM1_PIN],
@@ -283,27 +283,27 @@ fn check_local_apics(rows: &[CpuRecord], session: &mut Session) -> Result {
         let Some(row) = online.get(index) else {
             continue;
         };
-        let answer = session.command(&format!("lapic {} json", row.number), PATIENCE)?;
-        let told: LocalApicRecord = records::one(&answer, "local_apic")?;
-        let whose = (told.cpu, told.apic_id);
+        let reply = session.command(&format!("lapic {} json", row.number), TIMEOUT)?;
+        let reported: LocalApicRecord = records::one(&reply, "local_apic")?;
+        let whose = (reported.cpu, reported.apic_id);
         ensure_eq!(whose, (row.number, row.apic_id), "whose local APIC");
-        check_local_apic(&answer, session)?;
+        check_local_apic(&reply, session)?;
     }
     Ok(())
 }
 
 /// The registers of the local APIC in this output are those that QEMU reports.
-fn check_local_apic(answer: &str, session: &Session) -> Result {
-    let told: LocalApicRecord = records::one(answer, "local_apic")?;
-    let lvt: Vec<LvtRecord> = records::all(answer, "lvt_entry")?;
-    let there = LocalApic::of(session, told.apic_id)?;
+fn check_local_apic(reply: &str, session: &Session) -> Result {
+    let reported: LocalApicRecord = records::one(reply, "local_apic")?;
+    let lvt: Vec<LvtRecord> = records::all(reply, "lvt_entry")?;
+    let there = LocalApic::of(session, reported.apic_id)?;
     for (ours, theirs) in LVT {
         let entry = lvt.iter().find(|entry| entry.entry == ours);
         let value = entry.map(|entry| entry.value);
         ensure_eq!(value, Some(there.register(theirs)?), "LVT entry {ours}");
     }
     let registers = (there.register("SPIV")?, there.register("TPR")?);
-    ensure_eq!((told.svr, told.tpr), registers, "SVR and TPR");
+    ensure_eq!((reported.svr, reported.tpr), registers, "SVR and TPR");
     Ok(())
 }
 
@@ -341,11 +341,11 @@ fn boots() -> Result {
     let machine = machine(4)?.append("run=poweroff");
     for boot in 1..=BOOTS {
         with(&machine, |session| {
-            session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+            session.expect_exit(Outcome::Kernel(0), TIMEOUT)?;
             let log = session.transcript().text_from(0);
             let ready = Ready::parse(&log)?;
             ensure_eq!((ready.online, ready.present), (4, 4), "CPUs in boot {boot}");
-            ensure_eq!(answers::started(&log)?, (3, 3), "CPUs started");
+            ensure_eq!(output::started(&log)?, (3, 3), "CPUs started");
             Ok(())
         })?;
         if boot % 10 == 0 {

@@ -12,7 +12,7 @@ use tocsin_tests::qemu_log;
 use tocsin_tests::report::Report;
 use tocsin_tools::Session;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use crate::{Result, ensure, ensure_eq, machine, power_off, trial, with};
 
 const CPUS: u8 = 4;
@@ -59,7 +59,7 @@ pub fn trials() -> Vec<Trial> {
     trials.extend([CPUS, 64].map(|cpus| {
         trial(format!("nmi::of_all_{cpus}"), move || {
             with(&machine(cpus.into())?.log("int"), |session| {
-                session.wait_prompt(PATIENCE)?;
+                session.wait_prompt(TIMEOUT)?;
                 let all: Vec<_> = (0..u32::from(cpus)).collect();
                 inject(&all, session)
             })
@@ -79,7 +79,7 @@ fn boot(case: &Case) -> Result {
     let firmware = Firmware::new().table(madt(&entries));
     let (_files, machine) = firmware.install(machine(CPUS.into())?.log("int"), "q35")?;
     with(&machine, |session| {
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         for cpu in 0..u32::from(CPUS) {
             let apic = LocalApic::of(session, cpu)?;
             for (pin, targets) in [("LVT0", &[][..]), ("LVT1", case.lint1)] {
@@ -96,12 +96,12 @@ fn inject(targets: &[u32], session: &mut Session) -> Result {
     let before = session.transcript().bytes().len();
     session.hmp("nmi")?;
     for _ in targets {
-        session.expect("  backtrace\r\n", PATIENCE)?;
+        session.expect("  backtrace\r\n", TIMEOUT)?;
     }
     session.send_line("")?;
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     // The other CPUs had as much time as this takes; QEMU delivered the NMI before `nmi` returned.
-    session.command("cpus", PATIENCE)?;
+    session.command("cpus", TIMEOUT)?;
     let log = qemu_log::deliveries(&session.log());
     let delivered = log.iter().filter(|delivery| delivery.vector == 2).count();
     ensure_eq!(delivered, targets.len(), "NMIs by QEMU's log");

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Instant;
 
-use tocsin_tests::answers::CpuRecord;
 use tocsin_tests::controllers::LocalApic;
+use tocsin_tests::output::CpuRecord;
 use tocsin_tests::processor::{Mode, Processor};
 use tocsin_tools::Session;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use crate::outside::State;
 use crate::{Result, ensure, ensure_eq};
 
@@ -84,7 +84,7 @@ fn at_rest(online: &[&CpuRecord], session: &Session) -> Result<Vec<Processor>> {
         let Some((processor, tpr)) = busy else {
             return Ok(all);
         };
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > TIMEOUT {
             return Err(format!("not at rest, TPR {tpr:#x}: {processor:x?}").into());
         }
     }

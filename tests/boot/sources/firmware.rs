@@ -5,12 +5,12 @@ use libtest_mimic::Trial;
 use tocsin_tests::interrupt_records::Spurious;
 use tocsin_tests::records;
 use tocsin_tools::Session;
-use tocsin_tools::settings::GdbPlace;
+use tocsin_tools::settings::GdbEndpoint;
 
 use super::drive;
 use super::machines::{PIT, Q35};
 use crate::gdb::Gdb;
-use crate::{PATIENCE, Result, ensure, ensure_eq, power_off, trial, with};
+use crate::{Result, TIMEOUT, ensure, ensure_eq, power_off, trial, with};
 
 /// The HPET of QEMU's boards, and its registers (HPET specification 1.0a, 2.3).
 const HPET: u64 = 0xfed0_0000;
@@ -35,9 +35,11 @@ pub fn trials() -> Vec<Trial> {
 fn hpet_at_work() -> Result {
     let directory = tempfile::tempdir()?;
     let socket = directory.path().join("gdb");
-    let place = GdbPlace::parse(&socket.to_string_lossy())?;
+    let endpoint = GdbEndpoint::parse(&socket.to_string_lossy())?;
     let machine = Q35.machine("x2apic", 2)?;
-    let machine = machine.args(["-global", "hpet.msi=on"]).held_for_gdb(place);
+    let machine = machine
+        .args(["-global", "hpet.msi=on"])
+        .stopped_for_gdb(endpoint);
     with(&machine, |session| {
         let mut gdb = Gdb::connect(&socket)?;
         gdb.run_to_kernel()?;
@@ -55,7 +57,7 @@ fn hpet_at_work() -> Result {
             gdb.write_physical(HPET + register, value)?;
         }
         gdb.expect("D", "OK")?;
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         let register = |at| register(session, at);
         ensure_eq!(register(CONFIGURATION)?, 1, "configuration of the HPET");
         ensure_eq!(register(TIMER)? & WRITABLE, 0, "what comparator 0 does");
@@ -70,14 +72,14 @@ fn hpet_at_work() -> Result {
 
 /// A register of the HPET, read through QEMU.
 fn register(session: &Session, at: u64) -> Result<u64> {
-    let answer = session.hmp(&format!("xp /1gx {:#x}", HPET + at))?;
-    let value = answer.trim().rsplit_once("0x").ok_or("no value")?.1;
+    let reply = session.hmp(&format!("xp /1gx {:#x}", HPET + at))?;
+    let value = reply.trim().rsplit_once("0x").ok_or("no value")?.1;
     Ok(u64::from_str_radix(value, 16)?)
 }
 
 /// Number of interrupts on the boot CPU with an unused vector.
 fn messages(session: &mut Session) -> Result<u64> {
     let counts: Vec<Spurious> =
-        records::all(&session.command("spurious json", PATIENCE)?, "spurious")?;
+        records::all(&session.command("spurious json", TIMEOUT)?, "spurious")?;
     Ok(counts[0].unhandled)
 }

@@ -71,12 +71,12 @@ pub struct Source {
 type Way = (
     &'static str,
     &'static [&'static str],
-    Option<&'static Place>,
+    Option<&'static ExpectedRoute>,
 );
 
 /// The pin that receives the interrupts of a source, and their mode.
 #[derive(Debug)]
-pub struct Place {
+pub struct ExpectedRoute {
     gsi: u32,
     io_apic: usize,
     pin: u8,
@@ -85,7 +85,7 @@ pub struct Place {
     mode_source: &'static str,
 }
 
-impl Place {
+impl ExpectedRoute {
     const fn edge(gsi: u32, mode_source: &'static str) -> Self {
         Self {
             gsi,
@@ -118,11 +118,11 @@ impl Place {
 
 impl Source {
     /// The names of its runs, and their input.
-    pub fn runs(&self) -> Vec<(String, Option<&'static Place>)> {
+    pub fn runs(&self) -> Vec<(String, Option<&'static ExpectedRoute>)> {
         let ways = self.ways.iter();
-        ways.flat_map(|(begin, ends, place)| {
+        ways.flat_map(|(begin, ends, route)| {
             ends.iter()
-                .map(move |end| (format!("{begin} {end}"), *place))
+                .map(move |end| (format!("{begin} {end}"), *route))
         })
         .collect()
     }
@@ -130,24 +130,24 @@ impl Source {
 
 const PIT_RUNS: &[&str] = &["one_shot", "masked", "periodic 1000"];
 const HPET_RUNS: &[&str] = &["one_shot", "masked", "periodic"];
-const PIT_PLACE: Option<&Place> = Some(&Place::edge(2, "override"));
-const EDGE_AT_16: Option<&Place> = Some(&Place::edge(16, "request"));
-const LEVEL_AT_16: Option<&Place> = Some(&Place::level(16));
-const EDGE_AT_17: Option<&Place> = Some(&Place::edge(17, "request"));
-const LEVEL_AT_17: Option<&Place> = Some(&Place::level(17));
-const EDGE_AT_18: Option<&Place> = Some(&Place::edge(18, "request"));
-const LEVEL_AT_18: Option<&Place> = Some(&Place::level(18));
-pub const RTC_PLACE: Place = Place::edge(8, "isa");
+const PIT_ROUTE: Option<&ExpectedRoute> = Some(&ExpectedRoute::edge(2, "override"));
+const EDGE_AT_16: Option<&ExpectedRoute> = Some(&ExpectedRoute::edge(16, "request"));
+const LEVEL_AT_16: Option<&ExpectedRoute> = Some(&ExpectedRoute::level(16));
+const EDGE_AT_17: Option<&ExpectedRoute> = Some(&ExpectedRoute::edge(17, "request"));
+const LEVEL_AT_17: Option<&ExpectedRoute> = Some(&ExpectedRoute::level(17));
+const EDGE_AT_18: Option<&ExpectedRoute> = Some(&ExpectedRoute::edge(18, "request"));
+const LEVEL_AT_18: Option<&ExpectedRoute> = Some(&ExpectedRoute::level(18));
+pub const RTC_ROUTE: ExpectedRoute = ExpectedRoute::edge(8, "isa");
 
 pub const PIT: Source = Source {
     name: "pit",
-    ways: &[("pit", PIT_RUNS, PIT_PLACE)],
+    ways: &[("pit", PIT_RUNS, PIT_ROUTE)],
 };
 
 /// The MADT has no override here, but QEMU connects the PIT to pin 2.
 const PIT_OF_MICROVM: Source = Source {
     name: "pit",
-    ways: &[("pit", PIT_RUNS, Some(&Place::edge(2, "request")))],
+    ways: &[("pit", PIT_RUNS, Some(&ExpectedRoute::edge(2, "request")))],
 };
 
 /// Its comparators also list GSIs 2 and 8, which belong to ISA interrupts.
@@ -167,9 +167,9 @@ const HPET: Source = Source {
 pub const HPET_OF_PC: Source = Source {
     name: "hpet",
     ways: &[
-        ("hpet 0 edge", HPET_RUNS, PIT_PLACE),
-        ("hpet 1 edge", HPET_RUNS, PIT_PLACE),
-        ("hpet 2 edge", HPET_RUNS, PIT_PLACE),
+        ("hpet 0 edge", HPET_RUNS, PIT_ROUTE),
+        ("hpet 1 edge", HPET_RUNS, PIT_ROUTE),
+        ("hpet 2 edge", HPET_RUNS, PIT_ROUTE),
     ],
 };
 
@@ -190,12 +190,12 @@ pub const HPET_WITH_MESSAGES: Source = Source {
 
 const KEYBOARD: Source = Source {
     name: "keyboard",
-    ways: &[("keyboard", &["echo"], Some(&Place::edge(1, "isa")))],
+    ways: &[("keyboard", &["echo"], Some(&ExpectedRoute::edge(1, "isa")))],
 };
 
 const COM2: Source = Source {
     name: "com2",
-    ways: &[("com2", &["transmit"], Some(&Place::edge(3, "isa")))],
+    ways: &[("com2", &["transmit"], Some(&ExpectedRoute::edge(3, "isa")))],
 };
 
 const VIRTIO: Source = Source {
@@ -203,7 +203,7 @@ const VIRTIO: Source = Source {
     ways: &[(
         "virtio",
         &["requests", "masked"],
-        Some(&Place {
+        Some(&ExpectedRoute {
             gsi: 47,
             io_apic: 1,
             pin: 23,

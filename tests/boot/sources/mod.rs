@@ -13,9 +13,9 @@ use tocsin_tests::sources::{SourceRun, runs};
 use tocsin_tools::Session;
 
 use crate::{
-    MODES, PATIENCE, Result, ensure, ensure_eq, plain, power_off, power_off_failed, trial, with,
+    MODES, Result, TIMEOUT, ensure, ensure_eq, plain, power_off, power_off_failed, trial, with,
 };
-use machines::{Board, PC, Place, Q35, RTC_PLACE, Source, TWO_IO_APICS};
+use machines::{Board, ExpectedRoute, PC, Q35, RTC_ROUTE, Source, TWO_IO_APICS};
 
 /// Number of interrupts of each source.
 const COUNT: u64 = 20;
@@ -51,7 +51,7 @@ fn driven(board: Board, mode: &'static str, cpus: u32) -> Trial {
     let name = format!("sources::driven::{}::{mode}::smp{cpus}", board.name);
     trial(name, move || {
         with(&board.machine(mode, cpus)?, |session| {
-            session.wait_prompt(PATIENCE)?;
+            session.wait_prompt(TIMEOUT)?;
             for (index, source) in (0..).zip(board.sources) {
                 // From the last CPU down.
                 let cpu = cpus - 1 - index % cpus;
@@ -65,19 +65,19 @@ fn driven(board: Board, mode: &'static str, cpus: u32) -> Trial {
 /// Drives one source, checks its runs and returns them.
 fn drive(session: &mut Session, source: &Source, cpu: u32) -> Result<Vec<SourceRun>> {
     let command = format!("sources {} {COUNT} {cpu} json", source.name);
-    let runs = runs(&session.command(&command, PATIENCE)?)?;
+    let runs = runs(&session.command(&command, TIMEOUT)?)?;
     let expected = source.runs();
     let found: Vec<_> = runs.iter().map(SourceRun::name).collect();
     let names: Vec<_> = expected.iter().map(|(name, _)| name.clone()).collect();
     ensure_eq!(found, names, "runs of {}", source.name);
-    for (run, (_, place)) in runs.iter().zip(expected) {
-        check(run, place, cpu)?;
+    for (run, (_, route)) in runs.iter().zip(expected) {
+        check(run, route, cpu)?;
     }
     Ok(runs)
 }
 
 /// Both ends have the same count, as far as the source permits.
-fn check(run: &SourceRun, place: Option<&Place>, cpu: u32) -> Result {
+fn check(run: &SourceRun, expected: Option<&ExpectedRoute>, cpu: u32) -> Result {
     let name = run.name();
     ensure_eq!(run.cpu, cpu, "{name}: CPU");
     ensure_eq!(run.vector >> 4, 5, "{name}: class of vector");
@@ -88,13 +88,13 @@ fn check(run: &SourceRun, place: Option<&Place>, cpu: u32) -> Result {
         "{name}: {} without a reason",
         run.unclaimed
     );
-    let is_there = match (&run.route, place) {
-        (Some(route), Some(place)) => place.is_of(route),
-        (route, place) => route.is_none() && place.is_none(),
+    let is_there = match (&run.route, expected) {
+        (Some(route), Some(expected)) => expected.is_of(route),
+        (route, expected) => route.is_none() && expected.is_none(),
     };
     ensure!(
         is_there,
-        "{name}: its route is {:?}, expected {place:?}",
+        "{name}: its route is {:?}, expected {expected:?}",
         run.route
     );
     check_counts(run, COUNT)
@@ -139,9 +139,9 @@ pub fn check_counts(run: &SourceRun, count: u64) -> Result {
 /// acknowledgement.
 fn clock(board: Board) -> Result {
     with(&board.machine("x2apic", 2)?, |session| {
-        session.wait_prompt(PATIENCE)?;
-        let answer = session.command(&format!("sources rtc {COUNT} 1 json"), PATIENCE)?;
-        let runs = runs(&answer)?;
+        session.wait_prompt(TIMEOUT)?;
+        let reply = session.command(&format!("sources rtc {COUNT} 1 json"), TIMEOUT)?;
+        let runs = runs(&reply)?;
         let expected = [
             ("rtc periodic 8192", COUNT),
             ("rtc periodic 1024", COUNT),
@@ -149,7 +149,7 @@ fn clock(board: Board) -> Result {
             ("rtc update_ended", 1),
             ("rtc after_masked", 1),
         ];
-        ensure_eq!(runs.len(), expected.len(), "runs in {answer}");
+        ensure_eq!(runs.len(), expected.len(), "runs in {reply}");
         for (run, (name, least)) in runs.iter().zip(expected) {
             ensure_eq!(run.name(), name, "run");
             ensure_eq!(run.cpu, 1, "{name}: CPU");
@@ -157,7 +157,7 @@ fn clock(board: Board) -> Result {
             ensure!(run.raised >= least, "{name}: {} raised", run.raised);
             let route = run.route.as_ref();
             ensure!(
-                route.is_some_and(|route| RTC_PLACE.is_of(route)),
+                route.is_some_and(|route| RTC_ROUTE.is_of(route)),
                 "{name}: its route is {route:?}"
             );
         }
@@ -169,7 +169,7 @@ fn clock(board: Board) -> Result {
 fn messages() -> Result {
     let machine = Q35.machine("x2apic", 3)?.args(["-global", "hpet.msi=on"]);
     with(&machine, |session| {
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         drive(session, &machines::HPET_WITH_MESSAGES, 2)?;
         power_off(session)
     })
@@ -180,7 +180,7 @@ fn in_virtual_time() -> Result {
     let machine = Q35.machine("x2apic", 2)?.icount("shift=0,sleep=off");
     let machine = machine.args(["-rtc", "base=2020-01-01,clock=vm"]);
     with(&machine, |session| {
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         let runs = drive(session, &machines::PIT, 1)?;
         let periodic = runs.last().ok_or("no run")?;
         let found = (periodic.raised, periodic.received);
@@ -200,7 +200,7 @@ struct Absent {
 fn absent() -> Result {
     let q35 = plain().board("q35,hpet=off");
     with(&q35, |session| {
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         for (source, message) in [
             ("hpet", "HPET: this machine has none (no valid HPET table)"),
             (
@@ -213,30 +213,30 @@ fn absent() -> Result {
                  add virtio_mmio.device=SIZE@ADDRESS:GSI)",
             ),
         ] {
-            let answer = session.command(&format!("sources {source}"), PATIENCE)?;
+            let reply = session.command(&format!("sources {source}"), TIMEOUT)?;
             let expected = format!("sources: {message}");
-            ensure!(answer.contains(&expected), "no {expected:?} in:\n{answer}");
+            ensure!(reply.contains(&expected), "no {expected:?} in:\n{reply}");
         }
         // A command has failed.
         power_off_failed(session)
     })?;
     // An old FADT does not mention the controller; it does not respond.
     with(&plain().board("pc,i8042=off"), |session| {
-        session.wait_prompt(PATIENCE)?;
-        let answer = session.command("sources keyboard", PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
+        let reply = session.command("sources keyboard", TIMEOUT)?;
         let expected = "keyboard: this machine has none (no 8042 controller responds at port 0x64)";
-        ensure!(answer.contains(expected), "no {expected:?} in:\n{answer}");
+        ensure!(reply.contains(expected), "no {expected:?} in:\n{reply}");
         power_off_failed(session)
     })?;
     let bare = plain().board("microvm,pit=off,rtc=off");
     with(&bare, |session| {
-        session.wait_prompt(PATIENCE)?;
-        let answer = session.command("sources json", PATIENCE)?;
-        let absent: Vec<Absent> = records::all(&answer, "source_absent")?;
+        session.wait_prompt(TIMEOUT)?;
+        let reply = session.command("sources json", TIMEOUT)?;
+        let absent: Vec<Absent> = records::all(&reply, "source_absent")?;
         let absent: Vec<_> = absent.iter().map(|it| it.source.as_str()).collect();
         let all = ["pit", "rtc", "hpet", "keyboard", "com2", "virtio"];
         ensure_eq!(absent, all, "absent sources");
-        let problems: Vec<Value> = records::any(&answer, "source_problem")?;
+        let problems: Vec<Value> = records::any(&reply, "source_problem")?;
         ensure!(problems.is_empty(), "{problems:?}");
         power_off(session)
     })
@@ -251,7 +251,7 @@ fn wrong_words() -> Result {
          virtio_mmio.device=512@0x100000:40",
     );
     with(&machine, |session| {
-        let log = session.wait_prompt(PATIENCE)?;
+        let log = session.wait_prompt(TIMEOUT)?;
         let expected = "there is no : between address and GSI; \
                         SIZE@ADDRESS:GSI, such as 512@0xfeb00e00:31, is needed";
         ensure!(log.contains(expected), "no {expected:?} in the boot log");
@@ -262,14 +262,14 @@ fn wrong_words() -> Result {
             ),
             (
                 "sources toaster",
-                "`toaster` will not do; expected pit, rtc, hpet, keyboard, com2, virtio, or a number",
+                "invalid argument `toaster` (expected pit, rtc, hpet, keyboard, com2, virtio, or a number",
             ),
             ("sources pit 10001", "expected a number from 1 to 10000"),
             ("sources pit 1 7", "CPU 7 is not online"),
-            ("sources pit 1 0 0", "`0` is one argument too many"),
+            ("sources pit 1 0 0", "extra argument `0`"),
         ] {
-            let answer = session.command(command, PATIENCE)?;
-            ensure!(answer.contains(message), "no {message:?} in:\n{answer}");
+            let reply = session.command(command, TIMEOUT)?;
+            ensure!(reply.contains(message), "no {message:?} in:\n{reply}");
         }
         power_off_failed(session)
     })
@@ -286,9 +286,9 @@ fn no_registers_in_memory() -> Result {
         let machine = TWO_IO_APICS.bare();
         let machine = machine.append(format!("virtio_mmio.device=8K@{address}:40"));
         with(&machine, |session| {
-            session.wait_prompt(PATIENCE)?;
-            let answer = session.command("sources virtio", PATIENCE)?;
-            ensure!(answer.contains(message), "no {message:?} in:\n{answer}");
+            session.wait_prompt(TIMEOUT)?;
+            let reply = session.command("sources virtio", TIMEOUT)?;
+            ensure!(reply.contains(message), "no {message:?} in:\n{reply}");
             power_off_failed(session)
         })?;
     }
@@ -299,11 +299,11 @@ fn no_registers_in_memory() -> Result {
 /// MADT excludes there is rejected.
 fn two_at_one_pin() -> Result {
     with(&PC.machine("x2apic", 1)?, |session| {
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         for source in [&machines::PIT, &machines::HPET_OF_PC, &machines::PIT] {
             drive(session, source, 0)?;
         }
-        let answer = session.command("sources hpet 1 json", PATIENCE)?;
+        let reply = session.command("sources hpet 1 json", TIMEOUT)?;
         for comparator in 0..3 {
             let expected = json!({
                 "kind": "source_unsupported",
@@ -312,8 +312,8 @@ fn two_at_one_pin() -> Result {
                 "trigger": "level",
             });
             ensure!(
-                records::contain(&answer, &expected)?,
-                "no {expected} in:\n{answer}"
+                records::contain(&reply, &expected)?,
+                "no {expected} in:\n{reply}"
             );
         }
         power_off(session)

@@ -2,14 +2,14 @@
 
 use libtest_mimic::Trial;
 use serde_json::json;
-use tocsin_tests::answers::LineRecord;
 use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
+use tocsin_tests::output::LineRecord;
 use tocsin_tests::records;
 use tocsin_tests::sources::{SourceRun, runs};
 use tocsin_tools::Session;
 
 use super::machines::{Board, PC, Q35, TWO_IO_APICS};
-use crate::{PATIENCE, Result, ensure, ensure_eq, power_off, trial, with};
+use crate::{Result, TIMEOUT, ensure, ensure_eq, power_off, trial, with};
 
 /// The vector of every source: the first of class 5 for lines.
 const VECTOR: u8 = 0x50;
@@ -33,15 +33,15 @@ fn as_delivered(board: Board, cpus: u32) -> Result {
     let machine = board.machine("x2apic", cpus)?;
     let machine = machine.log("int").log("trace:ioapic_set_remote_irr");
     with(&machine, |session| {
-        session.wait_prompt(PATIENCE)?;
-        let answer = session.command(&format!("sources 10 {} json", cpus - 1), PATIENCE)?;
-        let runs = runs(&answer)?;
-        let table = session.command("irqs json", PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
+        let reply = session.command(&format!("sources 10 {} json", cpus - 1), TIMEOUT)?;
+        let runs = runs(&reply)?;
+        let table = session.command("irqs json", TIMEOUT)?;
         power_off(session)?;
-        ensure!(runs.len() > 6, "runs in {answer}");
+        ensure!(runs.len() > 6, "runs in {reply}");
         ensure!(
             runs.iter().all(|run| run.vector == VECTOR),
-            "other vectors in {answer}"
+            "other vectors in {reply}"
         );
         let log = session.log();
         let delivered = delivered_by_qemu(&log).remove(&VECTOR);
@@ -71,7 +71,7 @@ fn as_delivered(board: Board, cpus: u32) -> Result {
 /// Keys pressed through QMP cause interrupts, bytes and letters at the prompt.
 fn keys() -> Result {
     with(&Q35.machine("x2apic", 2)?.log("int"), |session| {
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         let text = ["h", "e", "l", "p", "spc", "p", "r", "i", "o", "ret"];
         for key in text {
             for down in [true, false] {
@@ -83,14 +83,14 @@ fn keys() -> Result {
                 "ret" => "\n",
                 letter => letter,
             };
-            session.expect(shown, PATIENCE)?;
+            session.expect(shown, TIMEOUT)?;
         }
-        let answer = session.wait_prompt(PATIENCE)?;
-        ensure!(answer.contains("show priorities"), "{answer}");
-        let answer = session.command("lines json", PATIENCE)?;
-        let lines: Vec<LineRecord> = records::all(&answer, "line")?;
+        let reply = session.wait_prompt(TIMEOUT)?;
+        ensure!(reply.contains("show priorities"), "{reply}");
+        let reply = session.command("lines json", TIMEOUT)?;
+        let lines: Vec<LineRecord> = records::all(&reply, "line")?;
         let line = lines.iter().find(|line| line.name == "keyboard");
-        let line = line.ok_or(format!("no keyboard in:\n{answer}"))?;
+        let line = line.ok_or(format!("no keyboard in:\n{reply}"))?;
         // One byte when a key is pressed, two when it is released.
         let bytes = 3 * text.len() as u64;
         let counts = [line.claimed, line.unclaimed];
@@ -122,8 +122,8 @@ fn com2_bytes() -> Result {
         "chardev:com2",
     ]);
     with(&machine, |session| {
-        session.wait_prompt(PATIENCE)?;
-        session.command("sources com2 60", PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
+        session.command("sources com2 60", TIMEOUT)?;
         let read = json!({ "device": "com2", "size": 1024 });
         let bytes = session.qmp("ringbuf-read", &read)?;
         let expected: String = (1..=60_u8).map(|n| char::from(b'a' + n % 26)).collect();

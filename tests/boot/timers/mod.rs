@@ -5,14 +5,14 @@ mod watchdog;
 
 use libtest_mimic::Trial;
 use serde::Deserialize;
-use tocsin_tests::answers::TimerRecord;
 use tocsin_tests::interrupt_records::Delivery;
 use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
+use tocsin_tests::output::TimerRecord;
 use tocsin_tests::records;
 use tocsin_tools::Session;
 
 use crate::{
-    MODES, PATIENCE, Result, SIZES, check_timer, ensure, ensure_eq, machine, machine_in, plain,
+    MODES, Result, SIZES, TIMEOUT, check_timer, ensure, ensure_eq, machine, machine_in, plain,
     power_off, trial, with,
 };
 
@@ -44,7 +44,7 @@ pub fn trials() -> Vec<Trial> {
             let name = format!("timers::test::{mode}::smp{cpus}");
             trials.push(trial(name, move || {
                 with(&machine_in(mode, cpus)?, |session| {
-                    session.wait_prompt(PATIENCE)?;
+                    session.wait_prompt(TIMEOUT)?;
                     test(session, u64::from(cpus))?;
                     power_off(session)
                 })
@@ -62,8 +62,8 @@ pub fn trials() -> Vec<Trial> {
 /// The kernel's own test of all timers; its output contains the seed for a failure.
 fn test(session: &mut Session, cpus: u64) -> Result {
     // It has a timer on each CPU.
-    session.command("mce off", PATIENCE)?;
-    check_test(&session.command("timers test json", PATIENCE)?, cpus)?;
+    session.command("mce off", TIMEOUT)?;
+    check_test(&session.command("timers test json", TIMEOUT)?, cpus)?;
     let left = timers(session)?;
     ensure!(left.is_empty(), "timers are left: {left:?}");
     Ok(())
@@ -71,8 +71,8 @@ fn test(session: &mut Session, cpus: u64) -> Result {
 
 /// The timers of all CPUs.
 pub fn timers(session: &mut Session) -> Result<Vec<TimerRecord>> {
-    let answer = session.command("timers json", PATIENCE)?;
-    Ok(records::any(&answer, "timer")?)
+    let reply = session.command("timers json", TIMEOUT)?;
+    Ok(records::any(&reply, "timer")?)
 }
 
 /// A record of kind `timers_case`.
@@ -91,7 +91,7 @@ struct ViolationRecord {
 }
 
 /// All counts of `timers test` have the expected values.
-pub fn check_test(answer: &str, cpus: u64) -> Result {
+pub fn check_test(reply: &str, cpus: u64) -> Result {
     // At least this many on each CPU.
     let least = [
         ("scattered", 200),
@@ -104,18 +104,18 @@ pub fn check_test(answer: &str, cpus: u64) -> Result {
         ("from_a_function", 6),
         ("full", 250),
     ];
-    let cases: Vec<CaseRecord> = records::all(answer, "timers_case")?;
+    let cases: Vec<CaseRecord> = records::all(reply, "timers_case")?;
     ensure_eq!(cases.len(), least.len(), "cases");
     for (case, (name, least)) in cases.iter().zip(least) {
         ensure_eq!(case.case, name, "case");
-        ensure_eq!(case.received, case.expected, "{name}, in:\n{answer}");
+        ensure_eq!(case.received, case.expected, "{name}, in:\n{reply}");
         ensure!(
             case.expected >= least * cpus,
-            "{name}: only {}, in:\n{answer}",
+            "{name}: only {}, in:\n{reply}",
             case.expected
         );
     }
-    let violations: Vec<ViolationRecord> = records::all(answer, "timers_violation")?;
+    let violations: Vec<ViolationRecord> = records::all(reply, "timers_violation")?;
     let kinds: Vec<_> = violations
         .iter()
         .map(|kind| kind.violation.as_str())
@@ -133,24 +133,27 @@ pub fn check_test(answer: &str, cpus: u64) -> Result {
     ];
     ensure_eq!(kinds, expected, "kinds of violations");
     let all: u64 = violations.iter().map(|kind| kind.count).sum();
-    ensure_eq!(all, 0, "violations in:\n{answer}");
+    ensure_eq!(all, 0, "violations in:\n{reply}");
     Ok(())
 }
 
 /// QEMU delivered as many timer interrupts and command IPIs as the kernel counted.
 fn as_delivered(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     test(session, 2)?;
-    let answer = session.command("irqs json", PATIENCE)?;
+    let reply = session.command("irqs json", TIMEOUT)?;
     power_off(session)?;
-    let counted = counted_by_kernel(&answer)?;
+    let counted = counted_by_kernel(&reply)?;
     let delivered = delivered_by_qemu(&session.log());
     for vector in VECTORS {
-        let told = counted.get(&vector).copied().unwrap_or_default();
-        ensure!(told > 100, "vector {vector:#04x} came only {told} times");
+        let reported = counted.get(&vector).copied().unwrap_or_default();
+        ensure!(
+            reported > 100,
+            "vector {vector:#04x} was counted only {reported} times"
+        );
         ensure_eq!(
             delivered.get(&vector),
-            Some(&told),
+            Some(&reported),
             "interrupts {vector:#04x}"
         );
     }
@@ -160,15 +163,15 @@ fn as_delivered(session: &mut Session) -> Result {
 /// A CPU without a timer so far has no timer tables. Timer interrupts and command IPIs have no
 /// effect on it, its hardware can be borrowed, and its first timers then work.
 fn before_the_first(session: &mut Session) -> Result {
-    let answer = session.expect("tocsin> timer json\r\n", PATIENCE)?;
+    let reply = session.expect("tocsin> timer json\r\n", TIMEOUT)?;
     let count = 1;
     let expected = VECTORS.map(|vector| [0, 1].map(|cpu| Delivery { cpu, vector, count }));
     let expected: Vec<_> = expected.into_iter().flatten().collect();
-    let found: Vec<Delivery> = records::all(&answer, "delivery")?;
+    let found: Vec<Delivery> = records::all(&reply, "delivery")?;
     ensure_eq!(found, expected, "interrupts");
-    check_timer(&session.expect("tocsin> timers json\r\n", PATIENCE)?)?;
-    let answer = session.wait_prompt(PATIENCE)?;
-    let timers: Vec<TimerRecord> = records::any(&answer, "timer")?;
+    check_timer(&session.expect("tocsin> timers json\r\n", TIMEOUT)?)?;
+    let reply = session.wait_prompt(TIMEOUT)?;
+    let timers: Vec<TimerRecord> = records::any(&reply, "timer")?;
     ensure!(timers.is_empty(), "a timer is there: {timers:?}");
     test(session, 2)?;
     power_off(session)
@@ -176,12 +179,12 @@ fn before_the_first(session: &mut Session) -> Result {
 
 /// The `timer` command takes the hardware and returns it: the watchdog's timers fire again.
 fn outlive(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    session.command("watchdog on", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    session.command("watchdog on", TIMEOUT)?;
     for _ in 0..2 {
         let before = fired(session)?;
         ensure_eq!(before.len(), 2, "timers of the watchdog");
-        check_timer(&session.command("timer json", PATIENCE)?)?;
+        check_timer(&session.command("timer json", TIMEOUT)?)?;
         // This output takes time; without the timer, the command would not end.
         let begin = std::time::Instant::now();
         while fired(session)?
@@ -189,10 +192,10 @@ fn outlive(session: &mut Session) -> Result {
             .zip(&before)
             .any(|(now, before)| now <= before)
         {
-            ensure!(begin.elapsed() < PATIENCE, "the timers fire no more");
+            ensure!(begin.elapsed() < TIMEOUT, "the timers fire no more");
         }
     }
-    session.command("watchdog off", PATIENCE)?;
+    session.command("watchdog off", TIMEOUT)?;
     ensure_eq!(fired(session)?.len(), 0, "timers when the watchdog is off");
     power_off(session)
 }
@@ -214,17 +217,17 @@ pub struct Wait {
 
 /// With `-icount`, a cycle is an instruction, and the result is the same each time.
 fn latency(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     // The timers of other code would count, too.
-    session.command("mce off", PATIENCE)?;
-    let answer = session.command("bench timer clock=instructions", PATIENCE)?;
-    let row = answer
+    session.command("mce off", TIMEOUT)?;
+    let reply = session.command("bench timer clock=instructions", TIMEOUT)?;
+    let row = reply
         .lines()
         .find(|line| line.contains("timer.queue") && line.contains("load idle"))
-        .ok_or(format!("no row of the timer in:\n{answer}"))?;
+        .ok_or(format!("no row of the timer in:\n{reply}"))?;
     let words = row.split_whitespace();
     let cycles: Vec<u64> = words.filter_map(|word| word.parse().ok()).collect();
-    ensure_eq!(cycles.len(), 6, "figures of the timer");
+    ensure_eq!(cycles.len(), 6, "metrics of the timer");
     ensure!(
         cycles[0] > 20,
         "the function cannot begin that early: {row}"
@@ -235,8 +238,8 @@ fn latency(session: &mut Session) -> Result {
     );
     // A 32-bit counter at 1 GHz wraps after 4.29 s.
     for (milliseconds, interrupts) in [(1, 1), (4000, 1), (60_000, 14)] {
-        let answer = session.command(&format!("timers wait {milliseconds} json"), PATIENCE)?;
-        let wait: Wait = records::one(&answer, "timer_wait")?;
+        let reply = session.command(&format!("timers wait {milliseconds} json"), TIMEOUT)?;
+        let wait: Wait = records::one(&reply, "timer_wait")?;
         ensure_eq!(wait.duration_ns, milliseconds * 1_000_000, "duration");
         ensure!(wait.late_cycles <= LATENCY, "too late: {wait:?}");
         ensure_eq!(wait.interrupts, interrupts, "interrupts in {wait:?}");
@@ -245,29 +248,29 @@ fn latency(session: &mut Session) -> Result {
 }
 
 fn mistakes(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     for (line, error) in [
         (
             "timers tset",
-            "timers: `tset` will not do; expected nothing, `test` or `wait`",
+            "timers: invalid argument `tset` (expected nothing, `test` or `wait`)",
         ),
         (
             "timers test x",
-            "timers: `x` will not do; expected a number to draw the deadlines from",
+            "timers: invalid argument `x` (expected a number to draw the deadlines from)",
         ),
-        ("timers test 1 2", "timers: `2` is one argument too many"),
+        ("timers test 1 2", "timers: extra argument `2`"),
         (
             "timers wait",
-            "timers: an argument is missing; usage: timers wait <milliseconds>",
+            "timers: missing argument (usage: timers wait <milliseconds>)",
         ),
         (
             "timers wait 86400001",
-            "timers: `86400001` will not do; expected a number from 0 to 86400000",
+            "timers: invalid argument `86400001` (expected a number from 0 to 86400000)",
         ),
-        ("timer 1", "timer: `1` is one argument too many"),
+        ("timer 1", "timer: extra argument `1`"),
     ] {
-        let answer = session.command(line, PATIENCE)?;
-        ensure_eq!(answer.trim(), error, "answer to {line:?}");
+        let reply = session.command(line, TIMEOUT)?;
+        ensure_eq!(reply.trim(), error, "answer to {line:?}");
     }
     Ok(())
 }

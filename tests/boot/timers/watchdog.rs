@@ -7,7 +7,7 @@ use tocsin_tests::records;
 use tocsin_tools::Session;
 
 use super::{machine, power_off};
-use crate::{PATIENCE, Result, ensure, ensure_eq, trial, with};
+use crate::{Result, TIMEOUT, ensure, ensure_eq, trial, with};
 
 /// The stuck CPU, and the number of CPUs.
 const CASES: [(&str, u32, &[u32]); 4] = [
@@ -48,13 +48,13 @@ pub fn trials() -> Vec<Trial> {
             })
         })
         .collect();
-    for (kind, problem, place, back) in SOFT {
+    for (kind, problem, frame, back) in SOFT {
         for cpus in [1, 2] {
             trials.push(trial(
                 format!("timers::watchdog::{kind}_{cpus}"),
                 move || {
                     with(&machine(cpus)?, |session| {
-                        soft(session, cpus - 1, kind, problem, place, back)
+                        soft(session, cpus - 1, kind, problem, frame, back)
                     })
                 },
             ));
@@ -79,39 +79,39 @@ struct Limits {
 }
 
 fn all_named(session: &mut Session, stuck: &[u32]) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    session.command("watchdog on", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    session.command("watchdog on", TIMEOUT)?;
     let numbers: Vec<_> = stuck.iter().map(u32::to_string).collect();
     let line = format!("fault lockup {}", numbers.join(" "));
     let begin = session.transcript().bytes().len();
     session.send_line(&line)?;
     // A recovered CPU reports this at its next heartbeat, which may be after the prompt.
     for _ in stuck {
-        session.expect("handles interrupts again", PATIENCE)?;
+        session.expect("handles interrupts again", TIMEOUT)?;
     }
     session.send_line("")?;
-    session.wait_prompt(PATIENCE)?;
-    session.command("watchdog off", PATIENCE)?;
-    let said = session.transcript().text_from(begin);
+    session.wait_prompt(TIMEOUT)?;
+    session.command("watchdog off", TIMEOUT)?;
+    let output = session.transcript().text_from(begin);
     for &cpu in stuck {
         let named = format!("error: watchdog: CPU {cpu}: hard lockup: no interrupts for ");
         let back = format!("warning: watchdog: CPU {cpu}: handles interrupts again, after ");
-        ensure_eq!(said.matches(&named).count(), 1, "{named:?} in:\n{said}");
-        ensure_eq!(said.matches(&back).count(), 1, "{back:?} in:\n{said}");
-        let (_, after) = said.split_once(&named).unwrap_or_default();
+        ensure_eq!(output.matches(&named).count(), 1, "{named:?} in:\n{output}");
+        ensure_eq!(output.matches(&back).count(), 1, "{back:?} in:\n{output}");
+        let (_, after) = output.split_once(&named).unwrap_or_default();
         let calls = after.lines().skip(1);
         let calls: Vec<_> = calls.take_while(|line| line.starts_with("    ")).collect();
         ensure!(
             calls
                 .iter()
-                .any(|call| call.contains("tocsin_monitor::commands::provoke::lock_up+0x")),
-            "CPU {cpu} is not where it is stuck, but in {calls:?}, in:\n{said}"
+                .any(|call| call.contains("tocsin_monitor::commands::fault_injection::lock_up+0x")),
+            "CPU {cpu} is not where it is stuck, but in {calls:?}, in:\n{output}"
         );
     }
     ensure_eq!(
-        said.matches("hard lockup: no interrupts").count(),
+        output.matches("hard lockup: no interrupts").count(),
         stuck.len(),
-        "CPUs that were named, in:\n{said}"
+        "CPUs that were named, in:\n{output}"
     );
     power_off(session)
 }
@@ -123,24 +123,27 @@ fn soft(
     cpu: u32,
     kind: &str,
     problem: &str,
-    place: &str,
+    frame: &str,
     back: &str,
 ) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    session.command("watchdog on", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    session.command("watchdog on", TIMEOUT)?;
     session.send_line(&format!("fault {kind} {cpu}"))?;
-    session.expect(&format!("error: watchdog: CPU {cpu}: {problem}"), PATIENCE)?;
-    session.expect(place, PATIENCE)?;
+    session.expect(&format!("error: watchdog: CPU {cpu}: {problem}"), TIMEOUT)?;
+    session.expect(frame, TIMEOUT)?;
     // If work is deferred repeatedly, the NMI may interrupt any of several functions.
     if cpu > 0 && kind != "lockup-thread" {
-        session.expect("tocsin_monitor::commands::provoke::stay+0x", PATIENCE)?;
+        session.expect(
+            "tocsin_monitor::commands::fault_injection::stay+0x",
+            TIMEOUT,
+        )?;
     }
     // At the next heartbeat, which may be after the prompt and then redraws it.
-    session.expect(&format!("warning: watchdog: CPU {cpu}: {back}"), PATIENCE)?;
+    session.expect(&format!("warning: watchdog: CPU {cpu}: {back}"), TIMEOUT)?;
     // Not detected by a prompt, which may be redrawn.
     session.send_line("watchdog show json; idt 3")?;
-    let answer = session.expect("vector 3 (0x03)", PATIENCE)?;
-    let watched: Vec<Watched> = records::all(&answer, "watchdog")?;
+    let reply = session.expect("vector 3 (0x03)", TIMEOUT)?;
+    let watched: Vec<Watched> = records::all(&reply, "watchdog")?;
     let cpus: Vec<_> = watched.iter().map(|watched| watched.cpu).collect();
     ensure_eq!(cpus, (0..=cpu).collect::<Vec<_>>(), "CPUs that are watched");
     session.send_line("watchdog off")?;
@@ -149,9 +152,9 @@ fn soft(
 
 /// No other CPU can watch a single CPU, and the command reports this.
 fn alone(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("watchdog on json", PATIENCE)?;
-    let limits: Limits = records::one(&answer, "watchdog_limits")?;
+    session.wait_prompt(TIMEOUT)?;
+    let reply = session.command("watchdog on json", TIMEOUT)?;
+    let limits: Limits = records::one(&reply, "watchdog_limits")?;
     ensure_eq!(limits.cpus, 1, "CPUs that are watched");
     power_off(session)
 }

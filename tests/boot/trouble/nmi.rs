@@ -15,7 +15,7 @@ use tocsin_tools::Session;
 
 use crate::outside::stacks;
 use crate::{
-    MODES, PATIENCE, Result, ensure, ensure_eq, gate_record, machine_in, power_off, trial, with,
+    MODES, Result, TIMEOUT, ensure, ensure_eq, gate_record, machine_in, power_off, trial, with,
 };
 
 /// The vectors of #DB, NMI and #BP.
@@ -67,13 +67,13 @@ fn nested(cpu: u32, sender: u32) -> NestedNmi {
 /// The second NMI arrives after the handler's INT3 has returned, and is deferred; the handler runs
 /// once more for it.
 fn nest(cpus: u32, session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     let nmi_stack = nmi_stack(session)?;
     let (target, sender) = (0, cpus - 1);
-    let answer = session.command("nmi nest json", PATIENCE)?;
-    let found: NestedNmi = records::one(&answer, "nested_nmi")?;
+    let reply = session.command("nmi nest json", TIMEOUT)?;
+    let found: NestedNmi = records::one(&reply, "nested_nmi")?;
     ensure_eq!(found, nested(target, sender), "result");
-    let report = Report::parse(&answer)?;
+    let report = Report::parse(&reply)?;
     ensure_eq!(report.title, "#BP breakpoint", "title");
     ensure!(
         report.stack.starts_with("CPU 0's NMI stack, "),
@@ -91,8 +91,8 @@ fn nest(cpus: u32, session: &mut Session) -> Result {
     }
     // The other CPUs, too.
     for target in 1..cpus {
-        let answer = session.command(&format!("nmi nest {target} json"), PATIENCE)?;
-        let found: NestedNmi = records::one(&answer, "nested_nmi")?;
+        let reply = session.command(&format!("nmi nest {target} json"), TIMEOUT)?;
+        let found: NestedNmi = records::one(&reply, "nested_nmi")?;
         ensure_eq!(found, nested(target, found.sender), "result");
     }
     check_counts(session)?;
@@ -101,10 +101,10 @@ fn nest(cpus: u32, session: &mut Session) -> Result {
 
 /// The second NMI arrives between the last instructions of the first one's return path.
 fn edge(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     let nmi_stack = nmi_stack(session)?;
-    let answer = session.command("nmi edge json", PATIENCE)?;
-    let found: Vec<NestedNmi> = records::all(&answer, "nested_nmi")?;
+    let reply = session.command("nmi edge json", TIMEOUT)?;
+    let found: Vec<NestedNmi> = records::all(&reply, "nested_nmi")?;
     ensure_eq!(found, [0; 3].map(|cpu| nested(cpu, cpu)), "results");
     let log = qemu_log::deliveries(&session.log());
     let here = [NMI, DEBUG];
@@ -117,11 +117,11 @@ fn edge(session: &mut Session) -> Result {
     );
 
     let symbols = Symbols::of_the_image()?;
-    let reports: Vec<_> = answer.match_indices("#### CPU ").collect();
+    let reports: Vec<_> = reply.match_indices("#### CPU ").collect();
     let names = ["entry_nmi_done", "entry_nmi_left", "entry_nmi_return"];
     for ((group, name), (start, _)) in seen.chunks(3).zip(names).zip(reports) {
         check_place(group[0], &nmi_stack, false)?;
-        let at = Report::parse(&answer[start..])?.at;
+        let at = Report::parse(&reply[start..])?.at;
         symbols.check(&at)?;
         ensure_eq!(at.symbol, Some((name.to_owned(), 0)), "the breakpoint");
         for delivery in &group[1..] {
@@ -135,7 +135,7 @@ fn edge(session: &mut Session) -> Result {
 
 /// External NMIs to all CPUs, while they call each other, and during the kernel's own nested NMIs.
 fn storm(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     session.send_line(
         "ipi json; nmi nest 1; nmi edge 2; ipi json; nmi nest 3; nmi edge 0; ipi json; idt 3 json",
     )?;
@@ -143,23 +143,23 @@ fn storm(session: &mut Session) -> Result {
         session.qmp("inject-nmi", &Value::Null)?;
     }
     // Not detected by a prompt, because a report during an open prompt prints it again.
-    let mut answer = session.expect(&gate_record(3), PATIENCE)?;
+    let mut reply = session.expect(&gate_record(3), TIMEOUT)?;
     session.send_line("ipi json; idt 5 json")?;
-    answer.push_str(&session.expect(&gate_record(5), PATIENCE)?);
-    session.wait_prompt(PATIENCE)?;
-    let counts: Vec<Ipi> = records::all(&answer, "ipi")?;
+    reply.push_str(&session.expect(&gate_record(5), TIMEOUT)?);
+    session.wait_prompt(TIMEOUT)?;
+    let counts: Vec<Ipi> = records::all(&reply, "ipi")?;
     let first = &counts[0].interrupt;
     let runs = counts.iter().filter(|ipi| ipi.interrupt == *first);
     ensure_eq!(runs.count(), 4, "runs of `ipi`");
     for ipi in counts {
         ensure_eq!(ipi.sent, ipi.received, "sent and received in {ipi:?}");
     }
-    let answer = session.command("nmi json", PATIENCE)?;
-    let tests: NestedTests = records::one(&answer, "nested_nmi_tests")?;
+    let reply = session.command("nmi json", TIMEOUT)?;
+    let tests: NestedTests = records::one(&reply, "nested_nmi_tests")?;
     ensure_eq!((tests.runs, tests.passed), (8, 8), "tests of nested NMIs");
-    let nmis = records::all::<Nmis>(&answer, "nmi")?;
+    let nmis = records::all::<Nmis>(&reply, "nmi")?;
     let unknown: u64 = nmis.iter().map(|nmis| nmis.unknown).sum();
-    ensure!(unknown > 0, "no NMI came from outside:\n{answer}");
+    ensure!(unknown > 0, "no external NMI was counted:\n{reply}");
     check_counts(session)?;
     power_off(session)
 }
@@ -173,7 +173,7 @@ struct NestedTests {
 
 /// The kernel has counted what QEMU delivered, on each CPU: the log identifies CPUs by the GS base.
 fn check_counts(session: &mut Session) -> Result {
-    let all: Vec<Nmis> = records::all(&session.command("nmi json", PATIENCE)?, "nmi")?;
+    let all: Vec<Nmis> = records::all(&session.command("nmi json", TIMEOUT)?, "nmi")?;
     let counted: u64 = all.iter().map(|nmis| nmis.delivered).sum();
     let log = qemu_log::deliveries(&session.log());
     let nmis = log.iter().filter(|delivery| delivery.vector == NMI).count();
@@ -192,7 +192,7 @@ fn check_counts(session: &mut Session) -> Result {
 
 /// The address range of CPU 0's NMI stack.
 fn nmi_stack(session: &mut Session) -> Result<Range<u64>> {
-    let memory = session.command("memory json", PATIENCE)?;
+    let memory = session.command("memory json", TIMEOUT)?;
     let stack = stacks(&memory)?.into_iter().find(|(name, _)| name == "nmi");
     Ok(stack.ok_or("`memory` shows no NMI stack")?.1)
 }
@@ -204,7 +204,7 @@ fn check_place(delivery: &Delivery, nmi_stack: &Range<u64>, inside: bool) -> Res
     ensure_eq!(
         nmi_stack.contains(&rsp),
         inside,
-        "whether vector {} came on the NMI stack, RSP {rsp:#x}",
+        "whether vector {} was handled on the NMI stack, RSP {rsp:#x}",
         delivery.vector
     );
     let flags = delivery.register("RFL")?;

@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 use regex::Regex;
 use tocsin_tools::Session;
 
-use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, machine_in, trial, with};
+use crate::{Result, STOPPED, TIMEOUT, ensure, ensure_eq, machine_in, trial, with};
 
 /// Maximum number of other CPUs of each kind that a report names.
 const SHOWN: usize = 8;
@@ -16,7 +16,7 @@ pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for cpus in [2, 8, 32] {
         for (kind, check) in [
-            ("panic-all", all as fn(&PanicStop) -> Result),
+            ("panic-all", all as fn(&PanicReport) -> Result),
             ("panic-printing", printing),
             ("panic-first", first),
         ] {
@@ -34,20 +34,20 @@ fn one(
     kind: &'static str,
     cpus: u32,
     mode: &'static str,
-    check: fn(&PanicStop) -> Result,
+    check: fn(&PanicReport) -> Result,
 ) -> Trial {
     trial(
         format!("trouble::panic_stop::{kind}::{mode}::smp{cpus}"),
         move || {
             with(&machine_in(mode, cpus)?, |session| {
-                check(&PanicStop::of(kind, cpus, session)?)
+                check(&PanicReport::of(kind, cpus, session)?)
             })
         },
     )
 }
 
 /// The result of a panic stop.
-struct PanicStop {
+struct PanicReport {
     cpus: u32,
     /// Output before the report.
     before: Vec<String>,
@@ -63,7 +63,7 @@ fn regex(pattern: &str) -> Regex {
     Regex::new(pattern).expect("the pattern is part of this program")
 }
 
-impl PanicStop {
+impl PanicReport {
     /// Stops the kernel by `fault KIND`, and reads its report: every line must belong to the
     /// report.
     fn of(kind: &str, cpus: u32, session: &mut Session) -> Result<Self> {
@@ -71,13 +71,13 @@ impl PanicStop {
             LazyLock::new(|| regex(r"^#### CPU (\d+): kernel panic #+$"));
         static BODY: LazyLock<Regex> = LazyLock::new(|| {
             regex(
-                r"^  (?:what        (.+)|where       kernel/monitor/src/commands/together\.rs:\d+:\d+|backtrace|  [ \d]\d  0x[0-9a-f]{16}  \S.*\+0x[0-9a-f]+|(also|silent|stopped)  +(\S.*))$",
+                r"^  (?:what        (.+)|where       kernel/monitor/src/commands/fault_injection_smp\.rs:\d+:\d+|backtrace|  [ \d]\d  0x[0-9a-f]{16}  \S.*\+0x[0-9a-f]+|(also|silent|stopped)  +(\S.*))$",
             )
         });
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         let from = session.transcript().bytes().len();
         session.send_line(&format!("fault {kind}"))?;
-        session.expect_exit(STOPPED, PATIENCE)?;
+        session.expect_exit(STOPPED, TIMEOUT)?;
         let output = session.transcript().text_from(from);
         let mut lines = output.lines().map(str::trim_end);
         let mut before = Vec::new();
@@ -88,14 +88,14 @@ impl PanicStop {
             }
             before.push(line.to_owned());
         };
-        let mut stop = Self {
+        let mut report = Self {
             cpus,
             before,
             reporter: title[1].parse()?,
             what: String::new(),
             others: Vec::new(),
         };
-        let last = format!("#### CPU {} stopped ", stop.reporter);
+        let last = format!("#### CPU {} stopped ", report.reporter);
         for line in lines.by_ref() {
             if line.starts_with(&last) {
                 break;
@@ -103,17 +103,17 @@ impl PanicStop {
             let body = BODY.captures(line);
             let body = body.ok_or(format!("{line:?} does not belong in the report"))?;
             if let Some(what) = body.get(1) {
-                ensure!(stop.what.is_empty(), "there are two reports in one");
-                what.as_str().clone_into(&mut stop.what);
+                ensure!(report.what.is_empty(), "there are two reports in one");
+                what.as_str().clone_into(&mut report.what);
             }
             if let (Some(name), Some(rest)) = (body.get(2), body.get(3)) {
                 let (name, rest) = (name.as_str().to_owned(), rest.as_str().to_owned());
-                stop.others.push((name, rest));
+                report.others.push((name, rest));
             }
         }
         let rest: Vec<_> = lines.collect();
         ensure!(rest.is_empty(), "after the report: {rest:?}");
-        Ok(stop)
+        Ok(report)
     }
 
     /// Checks that all CPUs except the reporter are named, each once, or counted.
@@ -126,7 +126,10 @@ impl PanicStop {
                 (Some("CPU"), Some(number)) => {
                     let number: u32 = number.trim_end_matches(':').parse()?;
                     ensure!(number < self.cpus, "there is no CPU {number}");
-                    ensure!(number != self.reporter, "CPU {number} is its own other");
+                    ensure!(
+                        number != self.reporter,
+                        "the reporter {number} is named as another CPU"
+                    );
                     ensure!(named.insert(number), "CPU {number} is named twice");
                 }
                 (Some(count), Some("more")) => {
@@ -170,12 +173,12 @@ impl PanicStop {
 }
 
 /// Each CPU reports, was stopped before it could report, or has left its record.
-fn all(stop: &PanicStop) -> Result {
-    let expected = format!("CPU {} panics with all others", stop.reporter);
-    ensure_eq!(stop.what, expected, "what");
-    for note in stop.of_kind("also") {
+fn all(report: &PanicReport) -> Result {
+    let expected = format!("CPU {} panics with all others", report.reporter);
+    ensure_eq!(report.what, expected, "what");
+    for note in report.of_kind("also") {
         let note_of = regex(
-            r"^(?:CPU (\d+): kernel panic: CPU (\d+) panics with all others, at kernel/monitor/src/commands/together\.rs:\d+:\d+|\d+ more)$",
+            r"^(?:CPU (\d+): kernel panic: CPU (\d+) panics with all others, at kernel/monitor/src/commands/fault_injection_smp\.rs:\d+:\d+|\d+ more)$",
         );
         let words = note_of
             .captures(note)
@@ -183,16 +186,16 @@ fn all(stop: &PanicStop) -> Result {
         let [by, of] = [1, 2].map(|index| words.get(index).map(|word| word.as_str()));
         ensure_eq!(by, of, "the CPU that a note is of");
     }
-    ensure_eq!(stop.of_kind("silent").count(), 0, "silent CPUs");
-    stop.check_all_named()
+    ensure_eq!(report.of_kind("silent").count(), 0, "silent CPUs");
+    report.check_all_named()
 }
 
 /// All lines of other CPUs are complete, and none follows the start of the report.
-fn printing(stop: &PanicStop) -> Result {
-    ensure_eq!(stop.reporter, 0, "reporter");
-    ensure_eq!(stop.what, "CPU 0 panics while others print", "what");
+fn printing(report: &PanicReport) -> Result {
+    ensure_eq!(report.reporter, 0, "reporter");
+    ensure_eq!(report.what, "CPU 0 panics while others print", "what");
     let whole = regex(r"^line \d+ by CPU (\d+), to its end$");
-    let lines = stop
+    let lines = report
         .before
         .iter()
         .skip_while(|line| !line.starts_with("fault: "));
@@ -201,32 +204,32 @@ fn printing(stop: &PanicStop) -> Result {
     for line in lines {
         ensure!(whole.is_match(line), "a line is torn: {line:?}");
     }
-    stop.check_kind("stopped", |cpu| {
+    report.check_kind("stopped", |cpu| {
         format!(r"^CPU {cpu} at 0x[0-9a-f]{{16}}  \S")
     })?;
-    stop.check_all_named()
+    report.check_all_named()
 }
 
 /// CPUs that stop after the reporter has begun leave a record each: odd ones a panic, even ones
 /// #UD.
-fn first(stop: &PanicStop) -> Result {
-    ensure_eq!(stop.reporter, 0, "reporter");
-    ensure_eq!(stop.what, "CPU 0 panics before the others", "what");
-    stop.check_kind("also", |cpu| {
+fn first(report: &PanicReport) -> Result {
+    ensure_eq!(report.reporter, 0, "reporter");
+    ensure_eq!(report.what, "CPU 0 panics before the others", "what");
+    report.check_kind("also", |cpu| {
         if cpu % 2 == 1 {
-            format!("^CPU {cpu}: kernel panic: CPU {cpu} panics after another, at kernel/monitor/src/commands/together")
+            format!("^CPU {cpu}: kernel panic: CPU {cpu} panics after another, at kernel/monitor/src/commands/fault_injection_smp")
         } else {
-            format!(r"^CPU {cpu}: #UD invalid opcode at 0x[0-9a-f]{{16}}  \S+::end_after\+0x")
+            format!(r"^CPU {cpu}: #UD invalid opcode at 0x[0-9a-f]{{16}}  \S+::fail_after_stop\+0x")
         }
     })?;
-    stop.check_all_named()
+    report.check_all_named()
 }
 
 /// CPUs that do not respond to the NMI are named, after a bounded wait.
-fn silent(stop: &PanicStop) -> Result {
-    ensure_eq!(stop.reporter, 0, "reporter");
-    stop.check_kind("silent", |cpu| {
+fn silent(report: &PanicReport) -> Result {
+    ensure_eq!(report.reporter, 0, "reporter");
+    report.check_kind("silent", |cpu| {
         format!("^CPU {cpu} did not respond to an NMI$")
     })?;
-    stop.check_all_named()
+    report.check_all_named()
 }

@@ -8,7 +8,7 @@ use tocsin_tests::records;
 use tocsin_tools::Session;
 
 use super::spurious::built;
-use crate::{PATIENCE, Result, ensure, ensure_eq, machine_in, power_off_with, trial, with};
+use crate::{Result, TIMEOUT, ensure, ensure_eq, machine_in, power_off_with, trial, with};
 
 const CPUS: u32 = 4;
 
@@ -42,8 +42,8 @@ impl Section {
 }
 
 fn sections(session: &mut Session) -> Result<Vec<Section>> {
-    let answer = session.command("prio json", PATIENCE)?;
-    Ok(records::any(&answer, "irqs_off_section")?)
+    let reply = session.command("prio json", TIMEOUT)?;
+    Ok(records::any(&reply, "irqs_off_section")?)
 }
 
 /// The kinds of deliberate sections: the argument of `prio hold`, the mask, and the function.
@@ -55,12 +55,12 @@ const KINDS: [(&str, &str, &str); 4] = [
 ];
 
 fn find(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     let found = sections(session)?;
     ensure!(found.is_empty(), "found before asked: {found:x?}");
     for (what, masked_by, function) in KINDS {
-        session.command("prio watch on", PATIENCE)?;
-        session.command(&format!("prio hold {what}"), PATIENCE)?;
+        session.command("prio watch on", TIMEOUT)?;
+        session.command(&format!("prio hold {what}"), TIMEOUT)?;
         let (found, others): (Vec<_>, Vec<_>) = sections(session)?
             .into_iter()
             .partition(|section| section.masked_by == masked_by);
@@ -79,13 +79,13 @@ fn find(session: &mut Session) -> Result {
         }
     }
     // While the measurement is off, no new section is recorded, and the old ones are kept.
-    session.command("prio watch off", PATIENCE)?;
-    session.command("prio hold priority", PATIENCE)?;
+    session.command("prio watch off", TIMEOUT)?;
+    session.command("prio hold priority", TIMEOUT)?;
     let found = sections(session)?;
     let count = |function| found.iter().filter(|it| it.is_in(function)).count();
     ensure_eq!(count("hold_priority"), 0, "sections that were recorded");
     ensure_eq!(count("hold_ceiling"), CPUS as usize, "old sections");
-    let answer = session.command("prio watch maybe", PATIENCE)?;
-    ensure!(answer.contains("`maybe` will not do"), "{answer}");
+    let reply = session.command("prio watch maybe", TIMEOUT)?;
+    ensure!(reply.contains("invalid argument `maybe`"), "{reply}");
     power_off_with(session, 0)
 }

@@ -10,23 +10,23 @@
 //!   between the CPU's acceptance and its acknowledgement: QEMU does both in one step. INT enters
 //!   their gates instead.
 //! - the errors "send illegal vector", "receive illegal vector" and "redirectable IPI": QEMU
-//!   delivers such interrupts. It records only "illegal register address", without an interrupt; the
-//!   kernel then sends the error vector itself.
+//!   delivers such interrupts. It records only "illegal register address", without an interrupt;
+//!   the kernel then sends the error vector itself.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libtest_mimic::Trial;
 use serde::Deserialize;
-use tocsin_tests::answers::{ApicRecord, LocalApicRecord};
 use tocsin_tests::build::debug_image;
 use tocsin_tests::interrupt_records::{Delivery, Spurious};
 use tocsin_tests::interrupts::vectors_by_qemu;
+use tocsin_tests::output::{ApicRecord, LocalApicRecord};
 use tocsin_tests::records;
 use tocsin_tools::{Machine, Session};
 
 use crate::{
-    MODES, PATIENCE, Result, ensure, ensure_eq, machine_in, power_off, power_off_with, trial, with,
+    MODES, Result, TIMEOUT, ensure, ensure_eq, machine_in, power_off, power_off_with, trial, with,
 };
 
 /// A vector without a handler, and one with a handler (that of calls).
@@ -59,7 +59,7 @@ pub fn trials() -> Vec<Trial> {
             move || with(&machine_in(mode, 2)?, move |session| errors(mode, session)),
         ));
     }
-    trials.push(trial("trouble::spurious::dev_goes_through_all", || {
+    trials.push(trial("trouble::spurious::dev_runs_all", || {
         with(&built(machine_in("x2apic", 4)?, true)?, everything)
     }));
     trials
@@ -76,8 +76,7 @@ pub fn built(machine: Machine, dev: bool) -> Result<Machine> {
 
 /// The counts of a CPU, with the errors that have occurred.
 fn counts(cpu: u32, session: &mut Session) -> Result<Spurious> {
-    let all: Vec<Spurious> =
-        records::all(&session.command("spurious json", PATIENCE)?, "spurious")?;
+    let all: Vec<Spurious> = records::all(&session.command("spurious json", TIMEOUT)?, "spurious")?;
     let counts = all.into_iter().find(|counts| counts.cpu == cpu);
     let mut counts = counts.ok_or(format!("`spurious` has no record of CPU {cpu}"))?;
     ensure_eq!(counts.apic_errors.len(), 8, "errors of the local APIC");
@@ -96,8 +95,8 @@ fn quiet(cpu: u32, unhandled: u64, eoi_mismatch: u64) -> Spurious {
 
 /// Sends an interrupt, which is delivered once.
 fn send(vector: u8, cpu: u32, session: &mut Session) -> Result {
-    let answer = session.command(&format!("spurious ipi {vector} {cpu} json"), PATIENCE)?;
-    let delivery: Delivery = records::one(&answer, "delivery")?;
+    let reply = session.command(&format!("spurious ipi {vector} {cpu} json"), TIMEOUT)?;
+    let delivery: Delivery = records::one(&reply, "delivery")?;
     let count = 1;
     ensure_eq!(delivery, Delivery { cpu, vector, count }, "delivery");
     Ok(())
@@ -106,7 +105,7 @@ fn send(vector: u8, cpu: u32, session: &mut Session) -> Result {
 /// INT on vectors of the local APIC: without a handler, neither build sends an EOI; with one, a
 /// debug build skips it.
 fn eoi(dev: bool, session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     for cpu in [0, 1] {
         ensure_eq!(
             counts(cpu, session)?,
@@ -114,9 +113,9 @@ fn eoi(dev: bool, session: &mut Session) -> Result {
             "CPU {cpu} at first"
         );
         for round in 1..=2 {
-            let answer = session.command(&format!("fault {FREE} {cpu}"), PATIENCE)?;
-            ensure!(answer.contains("the kernel goes on"), "{answer}");
-            let logged = answer.contains(&format!(
+            let reply = session.command(&format!("fault {FREE} {cpu}"), TIMEOUT)?;
+            ensure!(reply.contains("the kernel continues"), "{reply}");
+            let logged = reply.contains(&format!(
                 "interrupt: vector {FREE:#04x}: not in service, nor is another (no EOI sent"
             ));
             ensure_eq!(logged, (cpu, round) == (0, 1), "whether it is logged");
@@ -135,22 +134,22 @@ fn eoi(dev: bool, session: &mut Session) -> Result {
                 "CPU {cpu}, real interrupts"
             );
         }
-        session.command(&format!("fault {TAKEN} {cpu}"), PATIENCE)?;
+        session.command(&format!("fault {TAKEN} {cpu}"), TIMEOUT)?;
         let left_out = 2 + u64::from(dev);
         ensure_eq!(
             counts(cpu, session)?,
             quiet(cpu, 2, left_out),
             "CPU {cpu}, taken vector"
         );
-        let answer = session.command(&format!("lapic {cpu} json"), PATIENCE)?;
-        let apic: LocalApicRecord = records::one(&answer, "local_apic")?;
+        let reply = session.command(&format!("lapic {cpu} json"), TIMEOUT)?;
+        let apic: LocalApicRecord = records::one(&reply, "local_apic")?;
         // While the registers are read, the CPU may be handling the call that requested it.
         for set in [apic.irr, apic.isr] {
             ensure!(!set.contains(&0x43), "left over in {set:x?}");
         }
     }
     // Interrupts still arrive on both CPUs.
-    session.command("ipi", PATIENCE)?;
+    session.command("ipi", TIMEOUT)?;
     power_off(session)?;
     // One EOI for each interrupt that QEMU delivered, and no other; but a release build does not
     // check INT on a vector with a handler.
@@ -167,15 +166,15 @@ fn eoi(dev: bool, session: &mut Session) -> Result {
 /// The gates without an EOI: entered by INT, each increments its own count; interrupts delivered by
 /// the local APIC get an EOI, so that they do not block others.
 fn gates(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    session.command("fault 0xff 1", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    session.command("fault 0xff 1", TIMEOUT)?;
     let spurious = Spurious {
         spurious: 1,
         ..quiet(1, 0, 0)
     };
     ensure_eq!(counts(1, session)?, spurious, "after INT 0xff");
     for vector in ["0x27", "0x2f", "0x2f"] {
-        session.command(&format!("fault {vector}"), PATIENCE)?;
+        session.command(&format!("fault {vector}"), TIMEOUT)?;
     }
     ensure_eq!(spurious_8259(session)?, (1, 2), "of the 8259s");
 
@@ -186,10 +185,10 @@ fn gates(session: &mut Session) -> Result {
         ensure_eq!(found, (1, sent), "after {vector}");
     }
     ensure_eq!(spurious_8259(session)?, (1, 2), "of the 8259s");
-    session.command("ipi", PATIENCE)?;
-    session.command("nest", PATIENCE)?;
-    let answer = session.command("spurious ipi 31", PATIENCE)?;
-    ensure!(answer.contains("`31` will not do"), "{answer}");
+    session.command("ipi", TIMEOUT)?;
+    session.command("nest", TIMEOUT)?;
+    let reply = session.command("spurious ipi 31", TIMEOUT)?;
+    ensure!(reply.contains("`31` will not do"), "{reply}");
     // With the status of a failed command, because one was wrong.
     power_off_with(session, 0)
 }
@@ -201,8 +200,8 @@ fn spurious_8259(session: &mut Session) -> Result<(u64, u64)> {
         first: u64,
         second: u64,
     }
-    let answer = session.command("spurious json", PATIENCE)?;
-    let counts: Counts = records::one(&answer, "spurious_8259")?;
+    let reply = session.command("spurious json", TIMEOUT)?;
+    let counts: Counts = records::one(&reply, "spurious_8259")?;
     Ok((counts.first, counts.second))
 }
 
@@ -212,29 +211,29 @@ fn read_reserved(session: &mut Session) -> Result<(String, String)> {
     struct Read {
         effect: String,
     }
-    let answer = session.command("spurious register json", PATIENCE)?;
-    let read: Read = records::one(&answer, "reserved_read")?;
-    Ok((read.effect, answer))
+    let reply = session.command("spurious register json", TIMEOUT)?;
+    let read: Read = records::one(&reply, "reserved_read")?;
+    Ok((read.effect, reply))
 }
 
 /// An error of the local APIC is reported and counted.
 fn errors(mode: &str, session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     // The error vector without an error: it must not suppress the log of a real one.
-    let answer = session.command(&format!("spurious ipi {ERROR}"), PATIENCE)?;
+    let reply = session.command(&format!("spurious ipi {ERROR}"), TIMEOUT)?;
     ensure!(
-        answer.contains("error interrupt: the ESR is empty"),
-        "{answer}"
+        reply.contains("error interrupt: the ESR is empty"),
+        "{reply}"
     );
-    let (effect, answer) = read_reserved(session)?;
+    let (effect, reply) = read_reserved(session)?;
     if mode == "x2apic" {
         ensure_eq!(effect, "general_protection", "effect");
         ensure_eq!(counts(0, session)?, quiet(0, 0, 0), "counts");
         return power_off(session);
     }
     ensure!(
-        answer.contains("warning: apic: 0x00000080 illegal-register-address"),
-        "{answer}"
+        reply.contains("warning: apic: 0x00000080 illegal-register-address"),
+        "{reply}"
     );
     // QEMU sends no interrupt.
     ensure_eq!(effect, "recorded", "effect");
@@ -243,17 +242,17 @@ fn errors(mode: &str, session: &mut Session) -> Result {
         ..quiet(0, 0, 0)
     };
     ensure_eq!(counts(0, session)?, error, "counts");
-    let answer = session.command("apic json", PATIENCE)?;
-    let apic: ApicRecord = records::one(&answer, "apic")?;
+    let reply = session.command("apic json", TIMEOUT)?;
+    let apic: ApicRecord = records::one(&reply, "apic")?;
     ensure_eq!(apic.error_interrupts, 2, "error interrupts");
     power_off(session)
 }
 
 /// Interrupts in a debug build pass its checks: no EOI is missing.
 fn everything(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     for command in ["nest", "ipi", "timer", "nmi nest", "nmi edge 1", "storm 1"] {
-        session.command(command, PATIENCE)?;
+        session.command(command, TIMEOUT)?;
     }
     for cpu in 0..4 {
         let found = counts(cpu, session)?;

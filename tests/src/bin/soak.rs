@@ -19,7 +19,7 @@ use tocsin_tools::{Machine, Outcome, Session, workspace};
 
 /// Time limit: far more than a machine takes, even with the maximum number of CPUs and on a busy
 /// host.
-const PATIENCE: Duration = Duration::from_secs(900);
+const TIMEOUT: Duration = Duration::from_secs(900);
 
 /// Maximum number of CPUs, as a power of two.
 const MOST_CPUS: u32 = 7;
@@ -124,7 +124,7 @@ impl Draw {
     /// Boots it and waits until it powers off.
     fn run(&self, debug_image: &PathBuf) -> Result<(), Box<dyn Error>> {
         let mut session = Session::start(&self.machine(debug_image)?)?;
-        let ended = session.expect_exit(Outcome::Kernel(0), PATIENCE);
+        let ended = session.expect_exit(Outcome::Kernel(0), TIMEOUT);
         let text = session.transcript().text_from(0);
         ended.map_err(|error| format!("{error}\n{}\n{text}", session.command_line()))?;
         if self.is_logged {
@@ -152,7 +152,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let options = Options::parse();
     let image = debug_image()?;
     let first = options.seed.unwrap_or_else(|| fastrand::u32(..).into());
-    tocsin_tools::say!("soak: {} min from machine {first}", options.minutes);
+    tocsin_tools::outln!("soak: {} min from machine {first}", options.minutes);
     let begin = Instant::now();
     let is_over = || begin.elapsed() >= Duration::from_secs(60 * options.minutes);
     let (next, booted) = (AtomicU64::new(first), AtomicU64::new(0));
@@ -175,15 +175,15 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
                     let taken = started.elapsed().as_secs();
                     let line = format!("{}  {taken} s", draw.describe());
                     let Err(error) = result else {
-                        tocsin_tools::say!("  ok      {line}");
+                        tocsin_tools::outln!("  ok      {line}");
                         continue;
                     };
                     let file = directory.join(format!("{}.txt", draw.number));
-                    let kept = std::fs::write(&file, &error);
-                    let place =
-                        kept.map_or_else(|e| e.to_string(), |()| file.display().to_string());
+                    let saved = std::fs::write(&file, &error);
+                    let report =
+                        saved.map_or_else(|e| e.to_string(), |()| file.display().to_string());
                     let why = error.lines().next().unwrap_or_default();
-                    tocsin_tools::say!("  FAILED  {line}\n          {why}\n          {place}");
+                    tocsin_tools::outln!("  FAILED  {line}\n          {why}\n          {report}");
                     let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
                     failed.push(draw.number);
                 }
@@ -192,9 +192,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     });
     let booted = booted.into_inner();
     let failed = failed.into_inner()?;
-    tocsin_tools::say!("soak: {booted} machines, {} failed", failed.len());
+    tocsin_tools::outln!("soak: {booted} machines, {} failed", failed.len());
     for number in &failed {
-        tocsin_tools::say!("  again: make soak SEED={number} MINUTES=0");
+        tocsin_tools::outln!("  again: make soak SEED={number} MINUTES=0");
     }
     Ok(ExitCode::from(u8::from(!failed.is_empty())))
 }

@@ -83,8 +83,8 @@ pub fn dmar(flags: u8) -> Vec<u8> {
     table(*b"DMAR", 1, &body)
 }
 
-/// An MCFG with these ranges of segment 0: base, first and last bus (PCI Firmware Specification 3.3,
-/// 4.1.2).
+/// An MCFG with these ranges of segment 0: base, first and last bus (PCI Firmware Specification
+/// 3.3, 4.1.2).
 #[must_use]
 pub fn mcfg(ranges: &[(u64, u8, u8)]) -> Vec<u8> {
     let mut body = vec![0; 8];

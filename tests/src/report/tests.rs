@@ -5,7 +5,7 @@ use super::*;
 const REPORT: &str = "\
 fault: writing
 #### CPU 1: #PF page fault (vector 14) #######################################
-  at          0xffffffff8020e214  tocsin_monitor::commands::provoke::write+0x4
+  at          0xffffffff8020e214  tocsin_monitor::commands::fault_injection::write+0x4
   error code  0x0003: protection violation, write, supervisor, data
   address     0xffffffff8022c000 (CR2): kernel image, section idt
   stack       CPU 0's thread stack, 1024 of 65536 bytes in use
@@ -14,7 +14,7 @@ fault: writing
   rflags  0x00010046 PF ZF RF
   cr0     0x80050033 PE MP ET NE WP AM PG
   backtrace
-     0  0xffffffff8020e214  tocsin_monitor::commands::provoke::write+0x4
+     0  0xffffffff8020e214  tocsin_monitor::commands::fault_injection::write+0x4
      1  0x0000000000001000
         frame pointer 0x0 is not on this stack
 #### CPU 1 stopped ###########################################################
@@ -25,7 +25,7 @@ fn all_fields_are_read() {
     let report = Report::parse(REPORT).unwrap();
     assert_eq!((report.cpu, report.vector), (1, 14));
     assert_eq!(report.title, "#PF page fault");
-    assert!(report.at.is_in("provoke::write") && report.at.is_in("write"));
+    assert!(report.at.is_in("fault_injection::write") && report.at.is_in("write"));
     assert!(!report.at.is_in("rite"));
     let code = report.error_code.as_ref().unwrap();
     assert_eq!(

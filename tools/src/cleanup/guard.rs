@@ -51,15 +51,15 @@ impl Guard {
 
     /// Adds a process to kill.
     pub(super) fn add(&mut self, process: u32) {
-        self.tell(&process.to_string());
+        self.send(&process.to_string());
     }
 
     /// Removes the process, which has exited; its ID may be reused.
     pub(super) fn forget_process(&mut self) {
-        self.tell("");
+        self.send("");
     }
 
-    fn tell(&mut self, line: &str) {
+    fn send(&mut self, line: &str) {
         // A killed guard matters only if this program is killed too.
         let _ = self.pipe.write_all(format!("{line}\n").as_bytes());
     }
@@ -67,7 +67,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.tell("end");
+        self.send("end");
         let _ = self.shell.wait();
     }
 }

@@ -9,8 +9,8 @@ fn find(chosen: Option<&str>, files: &[&str]) -> Result<Firmware, FirmwareError>
 }
 
 #[test]
-fn known_places_need_both_images() {
-    let (code, vars) = PLACES[0];
+fn known_paths_need_both_images() {
+    let (code, vars) = KNOWN_PATHS[0];
     assert_eq!(find(None, &[code]), Err(FirmwareError::NotFound));
     let found = find(None, &[code, vars]).unwrap();
     assert_eq!(found.vars.as_deref(), Some(Path::new(vars)));
@@ -18,7 +18,7 @@ fn known_places_need_both_images() {
 
 #[test]
 fn a_chosen_image_brings_its_variables() {
-    for (code, vars) in PLACES {
+    for (code, vars) in KNOWN_PATHS {
         let found = find(Some(code), &[code, vars]).unwrap();
         assert_eq!(found.code, Path::new(code));
         assert_eq!(found.vars.as_deref(), Some(Path::new(vars)), "{code}");

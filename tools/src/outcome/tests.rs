@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn tells_ends_apart() {
+fn outcomes_are_distinguished() {
     let end = |raw, reason, triple| Outcome::new(ExitStatus::from_raw(raw), reason, triple);
     assert_eq!(end(33 << 8, None, false), Outcome::Kernel(0));
     assert_eq!(

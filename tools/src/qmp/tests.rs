@@ -8,7 +8,7 @@ fn parse(line: &str) -> Message {
 }
 
 #[test]
-fn tells_lines_apart() {
+fn lines_are_distinguished() {
     let greeting = r#"{"QMP": {"version": {"qemu": {"major": 10}}, "capabilities": ["oob"]}}"#;
     assert!(matches!(parse(greeting), Message::Greeting { .. }));
     let line = r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "SHUTDOWN",

@@ -33,12 +33,12 @@ impl Session {
     ///
     /// QEMU rejects it, does not respond, or has exited.
     pub fn qmp(&self, name: &str, arguments: &Value) -> Result<Value, SessionError> {
-        let what = format!("answer from QEMU to {name}");
-        match self.exchange(name, arguments, self.patience) {
+        let what = format!("reply from QEMU to {name}");
+        match self.exchange(name, arguments, self.timeout) {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(refusal)) => Err(SessionError::Refused {
+            Ok(Err(error)) => Err(SessionError::Refused {
                 command: format!("{name} {arguments}"),
-                reason: refusal.desc,
+                reason: error.desc,
             }),
             Err(Stop::TimedOut) => Err(self.silent(&what)),
             Err(Stop::Ended | Stop::TripleFault) => Err(self.ended(&what)),
@@ -51,7 +51,7 @@ impl Session {
         name: &str,
         arguments: &Value,
         limit: Duration,
-    ) -> Result<Result<Value, qmp::Refusal>, Stop> {
+    ) -> Result<Result<Value, qmp::QmpError>, Stop> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let sent = self.link.write_qmp(&qmp::command(name, arguments, id));
         sent.map_err(|_| Stop::Ended)?;
@@ -64,8 +64,8 @@ impl Session {
     ///
     /// As for [`Session::qmp`]; errors of the monitor itself are in its output.
     pub fn hmp(&self, line: &str) -> Result<String, SessionError> {
-        let answer = self.qmp("human-monitor-command", &json!({ "command-line": line }))?;
-        Ok(text(answer.as_str().unwrap_or_default().as_bytes()))
+        let reply = self.qmp("human-monitor-command", &json!({ "command-line": line }))?;
+        Ok(text(reply.as_str().unwrap_or_default().as_bytes()))
     }
 
     /// Reads `size` bytes of the guest's physical memory from `address`.

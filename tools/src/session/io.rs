@@ -13,7 +13,7 @@ use std::time::Instant;
 use serde_json::Value;
 use shared_child::SharedChild;
 
-use crate::qmp::{Event, Message, Refusal};
+use crate::qmp::{Event, Message, QmpError};
 use crate::transcript::Transcript;
 
 /// Destination of a copy of COM1.
@@ -34,7 +34,7 @@ pub(super) struct State {
     pub(super) serial: Transcript,
     pub(super) stderr: Vec<u8>,
     pub(super) events: Vec<Event>,
-    pub(super) replies: HashMap<u64, Result<Value, Refusal>>,
+    pub(super) replies: HashMap<u64, Result<Value, QmpError>>,
     /// Number of resets after which the machine continued.
     pub(super) resets: usize,
     pub(super) triple_fault: bool,

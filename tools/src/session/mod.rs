@@ -6,6 +6,8 @@
 mod control;
 mod io;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use std::mem;
 use std::os::unix::process::CommandExt as _;
@@ -38,18 +40,18 @@ pub const PROMPT: &str = "tocsin> ";
 pub const READY: &str = "\ntocsin: ready";
 
 /// Time limit of QEMU for its own operations: starting, responding, quitting.
-const QEMU_PATIENCE: Duration = Duration::from_secs(60);
+const QEMU_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Additional time for each CPU that the machine can have. QEMU creates and resets CPUs one by one,
 /// which takes a minute for a thousand.
-const QEMU_PATIENCE_PER_CPU: Duration = Duration::from_millis(250);
+const QEMU_TIMEOUT_PER_CPU: Duration = Duration::from_millis(250);
 
 /// Number of lines of serial output in an error.
 const SHOWN_LINES: usize = 40;
 
 /// Time limit of QEMU for a machine with these CPUs.
-fn patience(smp: &Smp) -> Duration {
-    QEMU_PATIENCE + QEMU_PATIENCE_PER_CPU * smp.most()
+fn timeout(smp: &Smp) -> Duration {
+    QEMU_TIMEOUT + QEMU_TIMEOUT_PER_CPU * smp.most()
 }
 
 /// A machine that runs until it ends or this value is dropped.
@@ -59,7 +61,7 @@ pub struct Session {
     link: Link,
     next_id: AtomicU64,
     /// Time limit of QEMU for its own operations.
-    patience: Duration,
+    timeout: Duration,
     /// The offset in the transcript up to which all output has been expected.
     cursor: usize,
     command: String,
@@ -107,7 +109,7 @@ impl Session {
         let trouble = |what| move |source| SessionError::Files { what, source };
         let files = cleanup::files();
         let (files, registered) = files.map_err(|source| SessionError::Temporary {
-            place: std::env::temp_dir(),
+            directory: std::env::temp_dir(),
             source,
         })?;
         let media = boot::prepare(machine, files.path())?;
@@ -156,7 +158,7 @@ impl Session {
             child,
             link,
             next_id: AtomicU64::new(1),
-            patience: machine.patience.unwrap_or_else(|| patience(&machine.smp)),
+            timeout: machine.timeout.unwrap_or_else(|| timeout(&machine.smp)),
             cursor: 0,
             command: shown,
             files,
@@ -189,7 +191,7 @@ impl Session {
     /// The part of [`Session::begin`] before the machine runs.
     fn prepare(&self, machine: &Machine) -> Result<(), SessionError> {
         let greeted = |state: &mut State| state.greeted.then_some(());
-        match self.wait(Some(self.patience), greeted) {
+        match self.wait(Some(self.timeout), greeted) {
             Ok(()) => {}
             Err(Stop::TimedOut) => return Err(self.silent("greeting")),
             Err(Stop::Ended | Stop::TripleFault) => return Err(self.ended("greeting from QEMU")),
@@ -275,12 +277,12 @@ impl Session {
         };
         let length = || self.lock().serial.bytes().len();
         let mut heard = length();
-        let mut turns = 1..10;
+        let mut attempts = 1..10;
         let found = loop {
             let found = self.wait(Some(limit), &mut look);
             let before = mem::replace(&mut heard, length());
             let is_silent = before == heard;
-            if !matches!(found, Err(Stop::TimedOut)) || is_silent || turns.next().is_none() {
+            if !matches!(found, Err(Stop::TimedOut)) || is_silent || attempts.next().is_none() {
                 break found;
             }
         };
@@ -306,13 +308,9 @@ impl Session {
     /// As [`Session::expect`].
     pub fn command(&mut self, line: &str, limit: Duration) -> Result<String, SessionError> {
         self.send_line(line)?;
-        let answer = self.wait_prompt(limit)?;
-        let (echo, rest) = answer.split_once('\n').unwrap_or((&answer, ""));
-        Ok(if echo == line {
-            rest.to_owned()
-        } else {
-            answer
-        })
+        let reply = self.wait_prompt(limit)?;
+        let (echo, rest) = reply.split_once('\n').unwrap_or((&reply, ""));
+        Ok(if echo == line { rest.to_owned() } else { reply })
     }
 
     /// Types `line` and Enter on COM1.
@@ -384,26 +382,5 @@ impl Session {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.shared.lock()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// QEMU took 75 s to start 512 CPUs on a busy host with two processors.
-    #[test]
-    fn more_cpus_are_waited_for_longer() {
-        let limit = |smp| patience(&Smp::parse(smp).unwrap()).as_secs();
-        assert_eq!(limit("4"), 61);
-        assert_eq!(limit("512"), 188);
-        for all in [
-            "2,maxcpus=1024",
-            "1024",
-            "sockets=4,cores=256",
-            "cpus=8,maxcpus=1024,cores=256",
-        ] {
-            assert_eq!(limit(all), 316, "{all}");
-        }
     }
 }

@@ -13,7 +13,7 @@ use crate::transcript::text;
 const SHOWN_LOG_LINES: usize = 24;
 
 /// Time limit for QEMU to report the CPUs' state after a failure.
-const ASIDE_PATIENCE: Duration = Duration::from_secs(2);
+const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Session {
     /// Waits without a limit until the machine ends or triple-faults.
@@ -57,7 +57,7 @@ impl Session {
     pub(super) fn silent(&self, what: &str) -> SessionError {
         SessionError::Silent {
             what: what.to_owned(),
-            limit: self.patience,
+            limit: self.timeout,
             scene: Box::new(self.scene()),
         }
     }
@@ -65,7 +65,7 @@ impl Session {
     /// The error for a machine that has ended, or is about to: a write to QEMU can fail before its
     /// exit status is known.
     pub(super) fn ended(&self, what: &str) -> SessionError {
-        if let Err(Stop::TimedOut) = self.wait(Some(self.patience), |_| None::<()>) {
+        if let Err(Stop::TimedOut) = self.wait(Some(self.timeout), |_| None::<()>) {
             return self.silent("end of QEMU after it closed its sockets");
         }
         let (what, scene) = (what.to_owned(), Box::new(self.scene()));
@@ -100,8 +100,8 @@ impl Session {
     /// The state of every CPU; empty if QEMU does not respond.
     fn cpus(&self) -> String {
         let arguments = json!({ "command-line": "info registers -a" });
-        let answer = self.exchange("human-monitor-command", &arguments, ASIDE_PATIENCE);
-        let Ok(Ok(registers)) = answer else {
+        let reply = self.exchange("human-monitor-command", &arguments, REPORT_TIMEOUT);
+        let Ok(Ok(registers)) = reply else {
             return String::new();
         };
         let registers = text(registers.as_str().unwrap_or_default().as_bytes());

@@ -8,14 +8,14 @@ use crate::machine::escaped;
 
 /// The address at which QEMU listens and to which gdb connects.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GdbPlace {
+pub enum GdbEndpoint {
     /// This TCP port.
     Port(u16),
     /// The socket with this path.
     Socket(String),
 }
 
-impl GdbPlace {
+impl GdbEndpoint {
     /// Checks the value of `GDB`.
     ///
     /// # Errors

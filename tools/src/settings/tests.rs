@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn smp_takes_counts_and_topologies() {
-    for (value, told) in [
+    for (value, reported) in [
         ("1", "1 CPU"),
         ("4", "4 CPUs"),
         ("6,sockets=2,cores=3", "6 CPUs"),
@@ -14,7 +14,7 @@ fn smp_takes_counts_and_topologies() {
         let smp = Smp::parse(value).unwrap();
         assert_eq!(
             (smp.to_string().as_str(), smp.describe().as_str()),
-            (value, told)
+            (value, reported)
         );
     }
     for value in ["", "0", "-1", "four", "4,", "4,cores", "4,cores=0", "4.5"] {
@@ -25,7 +25,7 @@ fn smp_takes_counts_and_topologies() {
 
 #[test]
 fn memory_takes_sizes_and_names_bad_ones() {
-    for (value, qemu, told) in [
+    for (value, qemu, reported) in [
         ("64M", "64M", "64 MiB"),
         ("512", "512M", "512 MiB"),
         ("8G", "8192M", "8 GiB"),
@@ -35,7 +35,7 @@ fn memory_takes_sizes_and_names_bad_ones() {
         let memory = Memory::parse(value).unwrap();
         assert_eq!(
             (memory.to_string().as_str(), memory.describe().as_str()),
-            (qemu, told)
+            (qemu, reported)
         );
     }
     for value in [
@@ -60,14 +60,14 @@ fn gdb_is_waited_for_at_a_port_or_a_socket() {
         ("1234", "tcp::1234", ":1234"),
         ("/a,b/gdb", "unix:/a,,b/gdb,server=on,wait=off", "/a,b/gdb"),
     ] {
-        let place = GdbPlace::parse(value).unwrap();
+        let endpoint = GdbEndpoint::parse(value).unwrap();
         assert_eq!(
-            (place.for_qemu(), place.for_gdb()),
+            (endpoint.for_qemu(), endpoint.for_gdb()),
             (qemu.into(), gdb.into())
         );
     }
     for value in ["", "0", "65536", "gdb", ":1234"] {
-        let message = GdbPlace::parse(value).unwrap_err().to_string();
+        let message = GdbEndpoint::parse(value).unwrap_err().to_string();
         assert!(
             message.starts_with(&format!("GDB={value}: that is no TCP port; ")),
             "{message}"

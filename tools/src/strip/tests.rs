@@ -98,7 +98,7 @@ fn a_changed_segment_is_noticed() {
         Some((0, "contents"))
     );
     let mut after = before.clone();
-    // p_paddr of the second program header (ELF-64 file format, figure 6).
+    // p_paddr of the second program header (ELF-64 file format, metric 6).
     after[64 + 56 + 24] ^= 1;
     assert_eq!(
         changed_segment(&before, &after).unwrap(),

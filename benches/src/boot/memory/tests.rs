@@ -3,7 +3,7 @@
 use super::*;
 
 /// The end of the kernel's output, with this many bytes in use and this size of an interrupt stack.
-fn said(used: u64, interrupt: u64) -> String {
+fn output(used: u64, interrupt: u64) -> String {
     let stack = |name: &str, end: u64, size: u64| {
         let start = end - size;
         format!(
@@ -30,7 +30,7 @@ fn said(used: u64, interrupt: u64) -> String {
 
 #[test]
 fn the_stacks_are_those_that_the_kernel_has() {
-    let few = Said::parse(&said(456 << 10, 48 << 10)).unwrap();
+    let few = MemoryUse::parse(&output(456 << 10, 48 << 10)).unwrap();
     let stacks = (64 + 48 + 16) << 10;
     assert_eq!((few.used, few.stacks), (456 << 10, stacks));
     // Each interrupt stack is 16 KiB larger, and so are the frames in use: the difference is
@@ -38,11 +38,11 @@ fn the_stacks_are_those_that_the_kernel_has() {
     for interrupt in [48 << 10, 64 << 10] {
         let each = stacks - (48 << 10) + interrupt + (20 << 10);
         let used = (456 << 10) + 128 * each;
-        let many = Said::parse(&said(used, interrupt)).unwrap();
-        let figure = PerCpu::between(few, many);
-        assert_eq!(figure.bytes, 20 << 10, "interrupt stack of {interrupt}");
+        let many = MemoryUse::parse(&output(used, interrupt)).unwrap();
+        let metric = PerCpu::between(few, many);
+        assert_eq!(metric.bytes, 20 << 10, "interrupt stack of {interrupt}");
         let mut text = String::new();
-        figure.show(&mut text);
+        metric.show(&mut text);
         let shown = format!("beyond its stacks ({} KiB)", many.stacks >> 10);
         assert!(text.contains(&shown), "{text}");
     }
@@ -50,8 +50,8 @@ fn the_stacks_are_those_that_the_kernel_has() {
 
 #[test]
 fn what_shows_no_frames_or_no_stacks_is_refused() {
-    let good = said(456 << 10, 48 << 10);
-    let refused = |text: &str| match Said::parse(text) {
+    let good = output(456 << 10, 48 << 10);
+    let refused = |text: &str| match MemoryUse::parse(text) {
         Err(BenchError::Memory(line)) => line,
         other => panic!("{other:?}"),
     };

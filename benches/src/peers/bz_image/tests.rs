@@ -24,7 +24,7 @@ fn the_release_is_the_versions_first_word() {
 }
 
 #[test]
-fn a_release_that_is_not_told_is_empty() {
+fn an_unknown_release_is_empty() {
     assert_eq!(release(&image(0, "6.1")).unwrap(), "");
     assert_eq!(release(&image(0x3000, "6.1")[..0x1000]).unwrap(), "");
 }

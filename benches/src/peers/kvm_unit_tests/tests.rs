@@ -4,8 +4,8 @@ use super::*;
 
 #[test]
 fn means_are_read() {
-    let said = "enabling apic\npaging enabled\nx2apic_self_ipi_sti_nop 7650\n  ipi x2apic_self_ipi_sti_nop 691\nipi 20119\ncr4 = 20\nipi_halt many\n";
-    let measured = read(said).unwrap();
+    let output = "enabling apic\npaging enabled\nx2apic_self_ipi_sti_nop 7650\n  ipi x2apic_self_ipi_sti_nop 691\nipi 20119\ncr4 = 20\nipi_halt many\n";
+    let measured = read(output).unwrap();
     let names: Vec<_> = measured
         .iter()
         .map(|measured| measured.test.as_str())

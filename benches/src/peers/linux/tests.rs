@@ -2,7 +2,7 @@
 
 use super::*;
 
-const SAID: &str = "\
+const OUTPUT: &str = "\
 tocsin-peer: version 6.1.0-56-amd64
 tocsin-peer: log 500100 smp: Bringing up secondary CPUs ...
 tocsin-peer: log 520300 smp: Brought up 1 node, 4 CPUs
@@ -13,7 +13,7 @@ tocsin-peer: end
 
 #[test]
 fn medians_are_read() {
-    let measured = read(SAID).unwrap();
+    let measured = read(OUTPUT).unwrap();
     let of = |test: &str| {
         measured
             .iter()
@@ -45,16 +45,16 @@ fn distributions_are_read() {
 #[test]
 fn every_test_is_compared_with_a_metric_of_this_kernel() {
     for meaning in meanings::MEANINGS {
-        let known = tocsin_tools::figures::GROUPS
+        let known = tocsin_tools::metrics::GROUPS
             .iter()
-            .any(|(_, figures)| figures.contains(&meaning.beside));
+            .any(|(_, metrics)| metrics.contains(&meaning.beside));
         assert!(known, "{}: {}", meaning.test, meaning.beside);
     }
 }
 
 #[test]
-fn a_run_that_broke_off_is_no_run() {
-    assert!(read(SAID.strip_suffix("tocsin-peer: end\n").unwrap()).is_err());
+fn an_incomplete_run_is_rejected() {
+    assert!(read(OUTPUT.strip_suffix("tocsin-peer: end\n").unwrap()).is_err());
     let trouble = read("tocsin-peer: trouble the module: Exec format error\n");
     assert_eq!(
         trouble,
@@ -66,7 +66,7 @@ fn a_run_that_broke_off_is_no_run() {
         "1 2 3 4 5 6 x",
         "1 x 3 4 5 6 7",
     ] {
-        let said = format!("tocsin-peer: int80 {bad}\ntocsin-peer: end\n");
-        assert!(read(&said).is_err(), "{bad}");
+        let output = format!("tocsin-peer: int80 {bad}\ntocsin-peer: end\n");
+        assert!(read(&output).is_err(), "{bad}");
     }
 }

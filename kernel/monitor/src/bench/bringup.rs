@@ -16,5 +16,5 @@ pub(super) fn run(bench: &mut Bench) {
         overhead: 0,
         below_zero: 0,
     };
-    bench.figure(about, &mut [cpus.duration]);
+    bench.metric(about, &mut [cpus.duration]);
 }

@@ -10,54 +10,56 @@ use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::smp::Broadcast;
 use tocsin_logic::vector::Vector;
 
-use super::answers::{ANSWERED, count, floor_that_counts, wait_for};
+use super::baselines::{self, FLOOR, Installed, OWN, TYPICAL};
 use super::clock::stamp;
-use super::partner::{self, Activity, AtWork};
 use super::record::Value;
-use super::rivals::{self, FLOOR, Installed, OWN, TYPICAL};
+use super::remote::{self, Activity, RemoteJobs};
+use super::remote_handlers::{HANDLED, count, counting_floor, wait_for};
 use super::runner::{Bench, Case, Parts};
 use tocsin::ipi::{Targets, barrier, call};
 use tocsin::{cpu, smp};
 
 pub(super) fn run(bench: &mut Bench) {
-    let others = partner::others().count();
+    let others = remote::others().count();
     if others == 0 {
         return bench.skip("broadcast", "there is no other CPU");
     }
-    for other in partner::others() {
+    for other in remote::others() {
         let taken = raw::install(other.cpu, OWN, count, 0);
-        assert!(taken, "the vector that is measured has another handler");
+        assert!(taken, "the measured vector has another handler");
     }
     let overhead = bench.overhead;
     let param = [("cpus", Value::Number(others as u64 + 1))];
     let installed = Installed::new();
-    Installed::lead(floor_that_counts(), rivals::typical_here());
+    Installed::set_entry(counting_floor(), baselines::typical_address());
     Installed::set_typical(count);
-    let at_work = AtWork::begin(others, Activity::Polling);
+    let jobs = RemoteJobs::begin(others, Activity::Polling);
     let count = others as u64;
     if let Broadcast::EachCpu(reason) = smp::broadcast() {
         bench.skip("broadcast.all", &format!("no shorthands: {reason}"));
     } else {
         let all = |vector: Vector| measure(count, || by_shorthand(vector)).0;
-        let mut ways = installed.ways(overhead, wait_at_barrier, || all(FLOOR), || all(TYPICAL));
-        bench.compare("broadcast.all", &param, &mut ways);
+        let mut variants =
+            installed.variants(overhead, wait_at_barrier, || all(FLOOR), || all(TYPICAL));
+        bench.compare("broadcast.all", &param, &mut variants);
         let parts: Parts<(u64, u64), 2> = [
             ("broadcast.handlers", |(all, _)| all),
             ("broadcast.sender", |(_, sender)| sender),
         ];
         let send = |vector: Vector| measure(count, || by_shorthand(vector));
-        let mut ways = installed.ways(overhead, || send(OWN), || send(FLOOR), || send(TYPICAL));
-        bench.compare_parts(&parts, &param, &mut ways);
+        let mut variants =
+            installed.variants(overhead, || send(OWN), || send(FLOOR), || send(TYPICAL));
+        bench.compare_parts(&parts, &param, &mut variants);
     }
     let parts: Parts<(u64, u64), 2> = [
         ("broadcast.each_all", |(all, _)| all),
         ("broadcast.each_sender", |(_, sender)| sender),
     ];
     let in_turn = || measure(count, || raw::send_to_others_in_turn(OWN));
-    let mut ways = [Case::new("tocsin", overhead, in_turn)];
-    bench.compare_parts(&parts, &param, &mut ways);
-    drop(at_work);
-    let cpus = || partner::others().map(|other| other.cpu);
+    let mut variants = [Case::new("tocsin", overhead, in_turn)];
+    bench.compare_parts(&parts, &param, &mut variants);
+    drop(jobs);
+    let cpus = || remote::others().map(|other| other.cpu);
     cpus().for_each(|cpu| raw::begin_removal(cpu, OWN));
     // The call has the same class as the interrupts and is delivered after them, so none is in
     // service when it returns.
@@ -79,7 +81,7 @@ fn wait_at_barrier() -> u64 {
 /// Returns the time until all CPUs have handled the interrupt, and the time of the send alone.
 #[inline]
 fn measure(count: u64, send: impl FnOnce()) -> (u64, u64) {
-    ANSWERED.store(0, Ordering::Relaxed);
+    HANDLED.store(0, Ordering::Relaxed);
     let start = stamp();
     send();
     let done = stamp();

@@ -7,33 +7,33 @@ use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::smp::Broadcast;
 use tocsin_logic::vector::Vector;
 
-use super::answers::{
-    self, ANSWERED, floor_that_calls, floor_that_counts, flush, nothing, set_call, wait_for,
-};
+use super::baselines::{self, FLOOR, Installed, TYPICAL};
 use super::clock::stamp;
-use super::partner::{Activity, AtWork, Partner, others};
 use super::record::Value;
-use super::rivals::{self, FLOOR, Installed, TYPICAL};
+use super::remote::{Activity, RemoteCpu, RemoteJobs, others};
+use super::remote_handlers::{
+    self, HANDLED, calling_floor, counting_floor, flush, nothing, set_call, wait_for,
+};
 use super::runner::Bench;
 use tocsin::apic::local;
 use tocsin::ipi::{Targets, call, tlb};
 use tocsin::smp;
 
 pub(super) fn run(bench: &mut Bench) {
-    let Some(partner) = Partner::find() else {
+    let Some(remote) = RemoteCpu::find() else {
         return bench.skip("call.wait", "there is no other CPU");
     };
     let installed = Installed::new();
-    Installed::set_typical(answers::call);
+    Installed::set_typical(remote_handlers::call);
     let overhead = bench.overhead;
-    let target = partner.id();
+    let target = remote.id();
     {
         // Only the called CPU polls: other polling CPUs would compete with it for the host's CPUs.
-        let _polling = AtWork::begin(1, Activity::Polling);
+        let _polling = RemoteJobs::begin(1, Activity::Polling);
         // The floor baseline only increments the counter, which measures the minimum round trip.
-        Installed::lead(floor_that_counts(), rivals::typical_here());
+        Installed::set_entry(counting_floor(), baselines::typical_address());
         set_call(nothing);
-        let mut ways = installed.ways(
+        let mut variants = installed.variants(
             overhead,
             move || {
                 let start = stamp();
@@ -41,19 +41,19 @@ pub(super) fn run(bench: &mut Bench) {
                 let _ = call::sync(target, nothing, 0);
                 stamp() - start
             },
-            || sent(partner.command(FLOOR), 1),
-            || sent(partner.command(TYPICAL), 1),
+            || sent(remote.command(FLOOR), 1),
+            || sent(remote.command(TYPICAL), 1),
         );
         let param = [("cpus", Value::Number(2))];
-        bench.compare("call.wait", &param, &mut ways);
+        bench.compare("call.wait", &param, &mut variants);
     }
     let count = others().count() as u64;
-    let _polling = AtWork::begin(count as usize, Activity::Polling);
-    Installed::lead(floor_that_calls(flush), rivals::typical_here());
+    let _polling = RemoteJobs::begin(count as usize, Activity::Polling);
+    Installed::set_entry(calling_floor(flush), baselines::typical_address());
     set_call(flush);
-    let page = answers::page();
+    let page = remote_handlers::page();
     let to_all = |vector: Vector| Icr::fixed(vector.get(), Destination::Others);
-    let mut ways = installed.ways(
+    let mut variants = installed.variants(
         overhead,
         || {
             let start = stamp();
@@ -66,18 +66,18 @@ pub(super) fn run(bench: &mut Bench) {
     );
     if smp::broadcast() != Broadcast::Shorthand {
         // The baselines' interrupt would reach CPUs that are not online.
-        ways.truncate(1);
+        variants.truncate(1);
     }
     let param = [("cpus", Value::Number(count + 1))];
-    bench.compare("tlb.shootdown", &param, &mut ways);
+    bench.compare("tlb.shootdown", &param, &mut variants);
 }
 
 /// Returns the time from the send of the baselines' interrupt until `count` CPUs have called the
 /// function.
 fn sent(command: Icr, count: u64) -> u64 {
-    ANSWERED.store(0, Ordering::Relaxed);
+    HANDLED.store(0, Ordering::Relaxed);
     let start = stamp();
-    // SAFETY: The vectors are those of `rivals`, which have handlers. The CPUs are online.
+    // SAFETY: The vectors are those of `baselines`, which have handlers. The CPUs are online.
     let _ = unsafe { local().send(command) };
     wait_for(count);
     stamp() - start

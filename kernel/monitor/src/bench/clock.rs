@@ -13,7 +13,7 @@ use tocsin::ipi::wait;
 use tocsin::sync::without_interrupts;
 
 /// Iterations of the runs whose number of instructions is known.
-const TURNS: [u32; 3] = [1_000, 2_000, 3_000];
+const ITERATIONS: [u32; 3] = [1_000, 2_000, 3_000];
 
 /// The unit of the time-stamp counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,8 +98,8 @@ pub(super) fn check(clock: Clock) -> Result<(), NotCounted> {
     if clock == Clock::Cycles {
         return Ok(());
     }
-    for turns in TURNS {
-        let run = || without_interrupts(|| known_run(turns));
+    for iterations in ITERATIONS {
+        let run = || without_interrupts(|| known_run(iterations));
         // Where CPUs share a thread of the emulator, another CPU may be scheduled in the middle of
         // a run.
         let is_exact = (0..ATTEMPTS)
@@ -139,22 +139,22 @@ pub(super) fn step(clock: Clock) -> u64 {
 
 /// Returns the number of instructions from the first read of the time-stamp counter up to the
 /// second, and the increment of the counter between them.
-fn known_run(turns: u32) -> (u64, u64) {
+fn known_run(iterations: u32) -> (u64, u64) {
     let (start, end): (u64, u64);
     // SAFETY: RDTSC exists on every 64-bit processor, and CR4.TSD is clear. All registers that
     // change are declared.
     unsafe {
         asm!(
             "rdtsc", "shl rdx, 32", "or rax, rdx", "mov {start}, rax",
-            "2: dec {turns:e}", "jnz 2b",
+            "2: dec {iterations:e}", "jnz 2b",
             "rdtsc", "shl rdx, 32", "or rax, rdx",
             start = out(reg) start,
-            turns = inout(reg) turns => _,
+            iterations = inout(reg) iterations => _,
             out("rax") end, out("rdx") _,
             options(nomem, nostack),
         );
     }
-    (4 + 2 * u64::from(turns), end.wrapping_sub(start))
+    (4 + 2 * u64::from(iterations), end.wrapping_sub(start))
 }
 
 /// Whether [`relax`] executes PAUSE.

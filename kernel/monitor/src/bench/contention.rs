@@ -18,10 +18,10 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use spin::Mutex;
 use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 
+use super::baselines::{self, BEGAN, Installed, OWN};
 use super::clock::{relax, stamp};
-use super::partner::{self, AtWork, Partner};
 use super::record::Value;
-use super::rivals::{self, BEGAN, Installed, OWN};
+use super::remote::{self, RemoteCpu, RemoteJobs};
 use super::runner::{Bench, Case};
 use super::self_ipi::wait;
 use tocsin::cpu;
@@ -56,31 +56,31 @@ const TAKES: Vector = fixed::BENCH_URGENT;
 static HOLD: AtomicU64 = AtomicU64::new(0);
 
 /// The TSC value at which it took the lock; 0 before.
-static HELD: AtomicU64 = AtomicU64::new(0);
+static LOCKED_AT: AtomicU64 = AtomicU64::new(0);
 
 /// The time for which it has been interrupted since then, in cycles.
 static STOLEN: AtomicU64 = AtomicU64::new(0);
 
 pub(super) fn run(bench: &mut Bench) {
     let installed = Installed::new();
-    let taken = rivals::install_handler(TAKES, take_plain);
+    let taken = baselines::install_handler(TAKES, take_plain);
     assert!(taken, "the urgent vector has another handler");
-    let partner = Partner::find();
-    if partner.is_none() {
+    let remote = RemoteCpu::find();
+    if remote.is_none() {
         bench.skip(
             "contention.latency, spin",
             "there is no other CPU to hold the lock",
         );
     }
     for length in SECTIONS {
-        measure(bench, length, partner);
+        measure(bench, length, remote);
     }
-    rivals::remove(TAKES);
+    baselines::remove(TAKES);
     drop(installed);
 }
 
-fn measure(bench: &mut Bench, length: u64, partner: Option<Partner>) {
-    let holder = partner.and_then(Holder::new);
+fn measure(bench: &mut Bench, length: u64, remote: Option<RemoteCpu>) {
+    let holder = remote.and_then(Holder::new);
     let overhead = bench.overhead;
     // The guard is dropped at the end of the section.
     let none = || arrival(length, || ());
@@ -122,9 +122,9 @@ fn sent_now() -> u64 {
 /// Same as [`arrival`], with a plain lock that the handler takes while a remote CPU holds it.
 fn arrival_at_plain(length: u64) -> u64 {
     BEGAN.store(0, Ordering::Relaxed);
-    HELD.store(0, Ordering::Relaxed);
+    LOCKED_AT.store(0, Ordering::Relaxed);
     HOLD.store(length + 1, Ordering::Release);
-    while HELD.load(Ordering::Acquire) == 0 {
+    while LOCKED_AT.load(Ordering::Acquire) == 0 {
         relax();
     }
     let start = stamp();
@@ -151,36 +151,36 @@ extern "C" fn take_plain(_: usize, _: u8) {
 
 /// A remote CPU whose thread holds the plain lock on request.
 struct Holder {
-    partner: Partner,
+    remote: RemoteCpu,
     vector: Vector,
-    at_work: Option<AtWork>,
+    jobs: Option<RemoteJobs>,
 }
 
 impl Holder {
     /// Returns `None` if the CPU has no free vector for the interrupt of its thread.
-    fn new(partner: Partner) -> Option<Self> {
-        let cpu = partner.0.cpu;
+    fn new(remote: RemoteCpu) -> Option<Self> {
+        let cpu = remote.0.cpu;
         let vector = raw::allocate(cpu, LOW)?;
         let taken = raw::install(cpu, vector, interrupt, 0);
-        assert!(taken, "a vector that was free has a handler");
+        assert!(taken, "a free vector has a handler");
         MEANWHILE.store(vector.get(), Ordering::Relaxed);
         HOLD.store(0, Ordering::Relaxed);
         Some(Self {
-            partner,
+            remote,
             vector,
-            at_work: Some(AtWork::with(1, hold)),
+            jobs: Some(RemoteJobs::with(1, hold)),
         })
     }
 }
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        drop(self.at_work.take());
-        let target = self.partner.0.cpu;
+        drop(self.jobs.take());
+        let target = self.remote.0.cpu;
         raw::begin_removal(target, self.vector);
         // The call has a higher class than the interrupt. But the thread that sends the interrupt
         // ends its section only after the handler has run, so no interrupt is in service.
-        let _ = call::run(self.partner.id(), || {
+        let _ = call::run(self.remote.id(), || {
             let _ = cpu::current();
         });
         raw::end_removal(target, self.vector);
@@ -190,8 +190,8 @@ impl Drop for Holder {
 
 /// Holds the lock for a section of work, which is interrupted once.
 fn hold(_: u64) {
-    partner::is_ready();
-    while partner::goes_on() {
+    remote::mark_ready();
+    while remote::must_run() {
         let length = HOLD.load(Ordering::Acquire);
         if length == 0 {
             relax();
@@ -200,7 +200,7 @@ fn hold(_: u64) {
         let guard = PLAIN.lock();
         STOLEN.store(0, Ordering::Relaxed);
         let start = stamp();
-        HELD.store(start, Ordering::Release);
+        LOCKED_AT.store(start, Ordering::Release);
         raw::send_to_self(Vector(MEANWHILE.load(Ordering::Relaxed)));
         while stamp() - start < length - 1 + STOLEN.load(Ordering::Relaxed) {
             relax();

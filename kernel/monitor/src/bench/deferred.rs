@@ -11,11 +11,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Mutex;
 
+use super::baselines::{FLOOR, Installed, OWN, TYPICAL};
 use super::clock::{Clock, stamp};
 use super::flood::Flood;
-use super::partner::Partner;
 use super::record::Value;
-use super::rivals::{FLOOR, Installed, OWN, TYPICAL};
+use super::remote::RemoteCpu;
 use super::runner::Bench;
 use super::self_ipi::bare_to_self;
 use tocsin::deferred;
@@ -36,27 +36,27 @@ pub(super) fn run(bench: &mut Bench) {
     if bench.clock == Clock::Instructions {
         return bench.skip(
             flooded,
-            "the work has run before the other CPU's turn comes",
+            "the work has run before the other CPU is scheduled",
         );
     }
-    let Some(partner) = Partner::find() else {
+    let Some(remote) = RemoteCpu::find() else {
         return bench.skip(flooded, "there is no other CPU");
     };
-    let flood = Flood::begin(partner, OWN);
+    let flood = Flood::begin(remote, OWN);
     measure(bench, "flood", &installed);
     drop(flood);
 }
 
 fn measure(bench: &mut Bench, load: &'static str, installed: &Installed) {
     let overhead = bench.overhead;
-    let mut ways = installed.ways(
+    let mut variants = installed.variants(
         overhead,
         raise,
         || bare_to_self(FLOOR).to_handler(),
         raise_typically,
     );
     let param = [("load", Value::Word(load))];
-    bench.compare("deferred.run", &param, &mut ways);
+    bench.compare("deferred.run", &param, &mut variants);
 }
 
 extern "C" fn work(_: usize) {

@@ -8,9 +8,9 @@ use tocsin_logic::apic::ApicId;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::vector::Vector;
 
-use super::answers::ANSWERED;
 use super::clock::{pauses, relax};
-use super::partner::{self, AtWork, FACTOR, Partner};
+use super::remote::{self, FACTOR, RemoteCpu, RemoteJobs};
+use super::remote_handlers::HANDLED;
 use tocsin::apic::local;
 
 /// The vector to send, and the APIC ID of the target.
@@ -31,23 +31,23 @@ const TAIL: u64 = 1_000;
 /// A remote CPU that is ready to send, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Flood {
-    _at_work: AtWork,
+    _jobs: RemoteJobs,
 }
 
 impl Flood {
     /// Prepares the remote CPU, which sends no interrupt yet.
-    pub(super) fn prepare(_: Partner) -> Self {
+    pub(super) fn prepare(_: RemoteCpu) -> Self {
         TARGET.store(local().id().0, Ordering::Relaxed);
         ORDER.store(0, Ordering::Relaxed);
         SEEN.store(0, Ordering::Relaxed);
         Self {
-            _at_work: AtWork::with(1, send),
+            _jobs: RemoteJobs::with(1, send),
         }
     }
 
     /// Starts a flood of `vector`, which ends when this is dropped.
-    pub(super) fn begin(partner: Partner, vector: Vector) -> Self {
-        let this = Self::prepare(partner);
+    pub(super) fn begin(remote: RemoteCpu, vector: Vector) -> Self {
+        let this = Self::prepare(remote);
         VECTOR.store(vector.get(), Ordering::Relaxed);
         ORDER.store(1, Ordering::Release);
         this
@@ -59,13 +59,13 @@ impl Flood {
 pub(super) struct Worked {
     /// From the start of the flood to the last iteration, in cycles.
     pub(super) cycles: u64,
-    /// The number of interrupts that were counted in [`ANSWERED`] during that time.
-    pub(super) answered: u64,
+    /// The number of interrupts that were counted in [`HANDLED`] during that time.
+    pub(super) handled: u64,
 }
 
 /// Computes for `turns` iterations. With a flood in `under`, the vector is sent from before the
 /// first iteration to the last, and at no other time. The baselines may handle it.
-pub(super) fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Worked {
+pub(super) fn work(iterations: u64, under: Option<(&Flood, Vector)>) -> Worked {
     let step = if let Some((_, vector)) = under {
         VECTOR.store(vector.get(), Ordering::Relaxed);
         1_u64
@@ -86,31 +86,31 @@ pub(super) fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Worked {
             "7: test {pauses:e}, {pauses:e}", "je 8f", "pause",
             "8: cmp [rip + {seen}], {value}", "jne 7b",
             "cli",
-            "mov {before}, [rip + {answered}]",
+            "mov {before}, [rip + {handled}]",
             "rdtsc", "shl rdx, 32", "or rax, rdx", "mov {start}, rax",
             "sti",
             "2: imul {value}, {factor}", "rol {value}, 7",
             "test {pauses:e}, {pauses:e}", "je 3f", "pause",
-            "3: dec {turns}", "jnz 2b",
+            "3: dec {iterations}", "jnz 2b",
             "cli",
             "rdtsc", "shl rdx, 32", "or rax, rdx", "mov {end}, rax",
-            "mov {after}, [rip + {answered}]",
+            "mov {after}, [rip + {handled}]",
             "sti",
             "add [rip + {order}], {step}",
             "mov {value}, [rip + {order}]",
             "4: test {pauses:e}, {pauses:e}", "je 5f", "pause",
             "5: cmp [rip + {seen}], {value}", "jne 4b",
-            "mov {turns:e}, {tail}",
-            "6: dec {turns}", "jnz 6b",
+            "mov {iterations:e}, {tail}",
+            "6: dec {iterations}", "jnz 6b",
             order = sym ORDER,
             seen = sym SEEN,
-            answered = sym ANSWERED,
+            handled = sym HANDLED,
             tail = const TAIL,
             step = in(reg) step,
             value = inout(reg) 1_u64 => _,
             factor = in(reg) FACTOR,
             pauses = in(reg) u32::from(pauses()),
-            turns = inout(reg) turns.max(1) => _,
+            iterations = inout(reg) iterations.max(1) => _,
             start = out(reg) start,
             before = out(reg) before,
             end = out(reg) end,
@@ -120,15 +120,15 @@ pub(super) fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Worked {
     }
     Worked {
         cycles: end - start,
-        answered: after - before,
+        handled: after - before,
     }
 }
 
 /// The loop of the remote CPU.
 fn send(_: u64) {
-    partner::is_ready();
+    remote::mark_ready();
     let target = Destination::Physical(ApicId(TARGET.load(Ordering::Relaxed)));
-    while partner::goes_on() {
+    while remote::must_run() {
         let order = ORDER.load(Ordering::Acquire);
         if order % 2 == 1 {
             // Cannot fail: the target is online.

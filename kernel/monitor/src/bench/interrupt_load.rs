@@ -9,10 +9,10 @@ use tocsin_logic::apic::ApicId;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::vector::{Vector, fixed};
 
+use super::baselines::{self, OWN};
 use super::clock::{relax, stamp};
-use super::held;
-use super::partner::{self, AtWork, Partner};
-use super::rivals::{self, OWN};
+use super::delays;
+use super::remote::{self, RemoteCpu, RemoteJobs};
 use tocsin::apic::local;
 use tocsin::timer::{Expiry, Mode, Timer, TimerError};
 
@@ -50,11 +50,11 @@ impl InterruptLoad {
             let function = move |_: &Expiry<'_>| {
                 let begin = stamp();
                 spin_until(begin + next(&random) % (PIECE / 4));
-                held::note_service(begin);
+                delays::note_service(begin);
             };
             timers.push(Timer::new("bench load", Mode::Interrupt, function)?);
         }
-        let has_works = rivals::install_handler(WORKS, work);
+        let has_works = baselines::install_handler(WORKS, work);
         assert!(has_works, "the urgent vector has another handler");
         Ok(Self { timers })
     }
@@ -77,16 +77,16 @@ impl InterruptLoad {
 
 impl Drop for InterruptLoad {
     fn drop(&mut self) {
-        rivals::remove(WORKS);
+        baselines::remove(WORKS);
     }
 }
 
 /// Lets a remote CPU send interrupts to this CPU until the result is dropped. Returns `None` if
 /// there is no other CPU.
-pub(super) fn pester_this_cpu() -> Option<AtWork> {
-    Partner::find().map(|_| {
+pub(super) fn load_this_cpu() -> Option<RemoteJobs> {
+    RemoteCpu::find().map(|_| {
         TARGET.store(local().id().0, Ordering::Relaxed);
-        AtWork::with(1, pester)
+        RemoteJobs::with(1, send_load)
     })
 }
 
@@ -117,11 +117,11 @@ extern "C" fn work(_: usize, _: u8) {
 }
 
 /// The job of the remote CPU: it sends interrupts of the timers' class, and of the class below.
-fn pester(_: u64) {
+fn send_load(_: u64) {
     let random = AtomicU64::new(SEED + 1);
     let target = ApicId(TARGET.load(Ordering::Relaxed));
-    partner::is_ready();
-    while partner::goes_on() {
+    remote::mark_ready();
+    while remote::must_run() {
         spin_until(stamp() + PIECE + next(&random) % (8 * PIECE));
         let vector = if next(&random).is_multiple_of(4) {
             WORKS

@@ -6,11 +6,11 @@ use core::sync::atomic::Ordering;
 
 use tocsin_logic::vector::Vector;
 
+use super::baselines;
+use super::baselines::{BEGAN, FLOOR, Installed, OWN, TYPICAL};
 use super::clock::{relax, stamp};
-use super::partner::{Activity, AtWork, Partner};
 use super::record::Value;
-use super::rivals;
-use super::rivals::{BEGAN, FLOOR, Installed, OWN, TYPICAL};
+use super::remote::{Activity, RemoteCpu, RemoteJobs};
 use super::runner::{Bench, Parts};
 use tocsin::apic::local;
 
@@ -24,26 +24,26 @@ const PARTS: Parts<(u64, u64), 2> = [
 const REST: u64 = 100_000;
 
 pub(super) fn run(bench: &mut Bench) {
-    let Some(partner) = Partner::find() else {
+    let Some(remote) = RemoteCpu::find() else {
         return bench.skip("ipi", "there is no other CPU");
     };
     let installed = Installed::new();
-    let taken = raw::install(partner.0.cpu, OWN, rivals::note, 0);
-    assert!(taken, "the vector that is measured has another handler");
+    let taken = raw::install(remote.0.cpu, OWN, baselines::note, 0);
+    assert!(taken, "the measured vector has another handler");
     for (target, activity) in [
         ("polling", Activity::Polling),
         ("busy", Activity::Busy),
         ("halted", Activity::Halted),
     ] {
-        let _at_work = AtWork::begin(1, activity);
-        measure(bench, partner, (target, activity), &installed);
+        let _jobs = RemoteJobs::begin(1, activity);
+        measure(bench, remote, (target, activity), &installed);
     }
-    remove_from(partner);
+    remove_from(remote);
 }
 
 fn measure(
     bench: &mut Bench,
-    partner: Partner,
+    remote: RemoteCpu,
     (target, activity): (&'static str, Activity),
     installed: &Installed,
 ) {
@@ -53,10 +53,10 @@ fn measure(
         if activity == Activity::Halted {
             rest();
         }
-        send(partner, vector)
+        send(remote, vector)
     };
-    let mut ways = installed.ways(overhead, || send(OWN), || send(FLOOR), || send(TYPICAL));
-    bench.compare_parts(&PARTS, &param, &mut ways);
+    let mut variants = installed.variants(overhead, || send(OWN), || send(FLOOR), || send(TYPICAL));
+    bench.compare_parts(&PARTS, &param, &mut variants);
 }
 
 fn rest() {
@@ -68,12 +68,12 @@ fn rest() {
 
 /// Sends an IPI, and waits for the handler's timestamp. Returns the time until the handler began,
 /// and the time until this CPU saw the timestamp.
-fn send(partner: Partner, vector: Vector) -> (u64, u64) {
+fn send(remote: RemoteCpu, vector: Vector) -> (u64, u64) {
     BEGAN.store(0, Ordering::Relaxed);
     let start = stamp();
     // Cannot fail: the target is online.
     // SAFETY: The vector has a handler, which is that of a measurement.
-    let _ = unsafe { local().send(partner.command(vector)) };
+    let _ = unsafe { local().send(remote.command(vector)) };
     let began = loop {
         let began = BEGAN.load(Ordering::Acquire);
         if began != 0 {
@@ -87,10 +87,10 @@ fn send(partner: Partner, vector: Vector) -> (u64, u64) {
 }
 
 /// Removes the handler from the remote CPU's table.
-pub(super) fn remove_from(partner: Partner) {
-    raw::begin_removal(partner.0.cpu, OWN);
+pub(super) fn remove_from(remote: RemoteCpu) {
+    raw::begin_removal(remote.0.cpu, OWN);
     // The call has the same class as the interrupt and is delivered after it, so no interrupt is in
     // service when it returns.
-    let _ = tocsin::ipi::call::run(partner.id(), || ());
-    raw::end_removal(partner.0.cpu, OWN);
+    let _ = tocsin::ipi::call::run(remote.id(), || ());
+    raw::end_removal(remote.0.cpu, OWN);
 }

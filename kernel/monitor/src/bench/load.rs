@@ -3,7 +3,7 @@
 //!
 //! The timer uses the kernel's normal path through the queue of its CPU, except that its vector is
 //! one of the same class whose gate is stamped. Its deadline is known to the cycle. The module
-//! `held` records the sections that delay it from there on. The rest of the latency is attributed
+//! `delays` records the sections that delay it from there on. The rest of the latency is attributed
 //! to the hardware before the gate, and to dispatch after it.
 //!
 //! Three of the loads have a known cause: each delays the interrupt from before the deadline until
@@ -20,13 +20,13 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use tocsin_logic::bench::{Split, split};
 use tocsin_logic::vector::PriorityClass;
 
+use super::baselines::{GATE, Installed};
 use super::clock::{Clock, sleep_until, stamp};
-use super::held::{self, CLASS, Ends, Recording};
+use super::delays::{self, CLASS, HandlerOverhead, Recording};
 use super::interrupt_load::{self, InterruptLoad, PIECE, WORKS, random, spin_until, work_until};
+use super::quiesce::quiesce;
 use super::record::{About, Value};
-use super::rivals::{GATE, Installed};
 use super::runner::Bench;
-use super::settle::settle;
 use super::stamped::{self, Stamped};
 use tocsin::priority::{self, CeilingMutex};
 use tocsin::sync::{IrqMutex, without_interrupts};
@@ -110,12 +110,12 @@ fn measure(bench: &mut Bench) -> Result<(), TimerError> {
     for (load, name) in Load::ALL {
         let param = [("load", Value::Word(name))];
         let (splits, below_zero) = under(bench, load, &mut stamped, &mut others, (ends, measuring));
-        let is_figure = match load {
+        let is_metric = match load {
             Load::Idle => true,
             Load::Mixed => bench.clock == Clock::Cycles,
             Load::Off | Load::Cr8 | Load::Service => false,
         };
-        if is_figure {
+        if is_metric {
             let mut totals: Vec<u64> = splits.iter().map(|it| it.total()).collect();
             let about = About {
                 name: "timer.jitter",
@@ -125,7 +125,7 @@ fn measure(bench: &mut Bench) -> Result<(), TimerError> {
                 overhead: measuring,
                 below_zero,
             };
-            bench.figure(about, &mut totals);
+            bench.metric(about, &mut totals);
         }
         bench.cause("load.timer", &param, &splits, below_zero);
     }
@@ -140,16 +140,16 @@ fn under(
     load: Load,
     stamped: &mut Stamped<'_>,
     others: &mut InterruptLoad,
-    (ends, measuring): (Ends, u64),
+    (ends, measuring): (HandlerOverhead, u64),
 ) -> (Vec<Split>, usize) {
     let count = match bench.clock {
         Clock::Cycles => bench.samples,
         Clock::Instructions => bench.samples * COUNTED,
     };
     interrupt_load::restart();
-    settle();
+    quiesce();
     let pest = if load == Load::Mixed {
-        interrupt_load::pester_this_cpu()
+        interrupt_load::load_this_cpu()
     } else {
         None
     };
@@ -211,8 +211,8 @@ fn sample(load: Load, timer: &mut Timer) -> Option<Split> {
         }
     };
     let gate = GATE_OF.load(Ordering::Relaxed);
-    let periods = held::between(deadline, gate, began)?;
-    Some(split(deadline, gate, began, &periods))
+    let sections = delays::between(deadline, gate, began)?;
+    Some(split(deadline, gate, began, &sections))
 }
 
 /// A piece of the mixed load, of a pseudo-random kind and length.

@@ -6,47 +6,47 @@
 //!
 //! Each metric is the time between two timestamps, minus the cost of a timestamp. The same
 //! operation is measured in the same boot with two baselines: `floor`, which does only the required
-//! minimum, and `typical`, which does what small kernels do (see the module `rivals`). Their rounds
-//! alternate with those of the kernel's own code, so that disturbances by the host affect all
-//! variants equally.
+//! minimum, and `typical`, which does what small kernels do (see the module `baselines`). Their
+//! rounds alternate with those of the kernel's own code, so that disturbances by the host affect
+//! all variants equally.
 //!
 //! | module | purpose |
 //! |---|---|
 //! | `clock` | timestamps, and the wait loops |
 //! | `runner` | takes samples, and reports them |
 //! | `record` | the machine-readable records |
-//! | `rivals` | the baselines `floor` and `typical` |
-//! | `answers` | the baselines' handlers on remote CPUs |
-//! | `partner` | a remote CPU that takes part |
+//! | `baselines` | the baselines `floor` and `typical` |
+//! | `remote_handlers` | the baselines' handlers on remote CPUs |
+//! | `remote` | a remote CPU that takes part |
 //! | `flood` | a remote CPU that sends interrupts as fast as it can |
 //! | `interrupt_load` | timers and a remote CPU that interrupt this CPU |
-//! | `held` | a log of the sections that delay interrupts |
-//! | `settle` | a reproducible initial state |
+//! | `delays` | a log of the sections that delay interrupts |
+//! | `quiesce` | a reproducible initial state |
 //! | `stamped` | a timer interrupt with a timestamp at the gate |
 //! | the others | a group of metrics each |
 
-mod answers;
+mod baselines;
 mod bringup;
 mod broadcast;
 mod call;
 mod clock;
 mod contention;
 mod deferred;
+mod delays;
 mod exception;
 mod flood;
-mod held;
 mod interrupt_load;
 mod ipi;
 mod load;
 mod msi;
 mod nest;
-mod partner;
 mod pin;
+mod quiesce;
 mod record;
-mod rivals;
+mod remote;
+mod remote_handlers;
 mod runner;
 mod self_ipi;
-mod settle;
 mod stamped;
 mod throughput;
 mod timer;
@@ -113,7 +113,7 @@ pub const GROUPS: &[Group] = &[
     },
     Group {
         name: "deferred",
-        about: "work put off, until it runs",
+        about: "deferred work, until it runs",
         run: deferred::run,
     },
     Group {
@@ -123,7 +123,7 @@ pub const GROUPS: &[Group] = &[
     },
     Group {
         name: "load",
-        about: "a timer under loads, and what its lateness is made of",
+        about: "a timer under loads, and the breakdown of its latency",
         run: load::run,
     },
     Group {
@@ -143,12 +143,12 @@ pub const GROUPS: &[Group] = &[
     },
     Group {
         name: "ipi",
-        about: "an interrupt to another CPU, and its answer",
+        about: "an IPI to another CPU, one way and round trip",
         run: ipi::run,
     },
     Group {
         name: "broadcast",
-        about: "one interrupt to all others, and their answers",
+        about: "an interrupt to all other CPUs, until all have handled it",
         run: broadcast::run,
     },
     Group {
@@ -193,14 +193,10 @@ pub fn find(name: &str) -> Option<&'static Group> {
 pub fn run(options: &Options) -> Result<u32, NotCounted> {
     static RUNS: AtomicBool = AtomicBool::new(false);
     context::require("bench::run", Level::THREAD);
-    assert_eq!(
-        cpu::current().id(),
-        0,
-        "bench: run on another CPU than the first"
-    );
+    assert_eq!(cpu::current().id(), 0, "bench: not on CPU 0");
     assert!(
         !RUNS.swap(true, Ordering::Acquire),
-        "bench: it runs already"
+        "bench: already running"
     );
     let result = run_alone(options);
     RUNS.store(false, Ordering::Release);
@@ -217,8 +213,8 @@ fn run_alone(options: &Options) -> Result<u32, NotCounted> {
     // The interrupts of machine-check polling would disturb the measurements.
     let polling = machine_checks::stop();
     let mut bench = Bench::new(options);
-    if let Some(why) = rivals::no_typical() {
-        bench.skip("the typical way", why);
+    if let Some(why) = baselines::no_typical() {
+        bench.skip("the typical baseline", why);
     }
     for (step, group) in groups.iter().enumerate() {
         if cancel::is_requested() {
@@ -233,7 +229,7 @@ fn run_alone(options: &Options) -> Result<u32, NotCounted> {
     }
     if cancel::was_requested() {
         // A cancelled run has no `End` record.
-        return Ok(bench.figures());
+        return Ok(bench.metrics());
     }
     Ok(bench.end())
 }

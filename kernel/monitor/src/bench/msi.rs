@@ -12,8 +12,8 @@ use tocsin::hooks;
 
 use tocsin_logic::vector::{PriorityClass, Vector};
 
+use super::baselines::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::clock::stamp;
-use super::rivals::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::runner::Bench;
 use crate::drivers::edu::Edu;
 use tocsin::apic::local;
@@ -44,31 +44,31 @@ fn measure(bench: &mut Bench) -> Result<(), PciError> {
     let answer = || BEGAN.store(stamp(), Ordering::Relaxed);
     let line = Line::new(request, answer).map_err(PciError::Line)?;
     let mut messages = edu.device().msi()?;
-    if let Err(why) = aim(&mut messages, line.vector()) {
+    if let Err(why) = set_vector(&mut messages, line.vector()) {
         bench.skip(NAME, &why);
         return Ok(());
     }
     edu.let_send();
     let own = line.vector();
-    let aimed = Cell::new(own);
+    let current = Cell::new(own);
     let messages = RefCell::new(messages);
     let take = |vector: Vector| {
-        if aimed.replace(vector) != vector {
+        if current.replace(vector) != vector {
             // Cannot fail: the message already targets this CPU, and only its data changes.
-            let _ = aim(&mut messages.borrow_mut(), vector);
+            let _ = set_vector(&mut messages.borrow_mut(), vector);
         }
         let took = raise(&edu);
         edu.acknowledge(VALUE);
         took
     };
     let overhead = bench.overhead;
-    let mut ways = installed.ways(overhead, || take(own), || take(FLOOR), || take(TYPICAL));
-    bench.compare(NAME, &[], &mut ways);
+    let mut variants = installed.variants(overhead, || take(own), || take(FLOOR), || take(TYPICAL));
+    bench.compare(NAME, &[], &mut variants);
     Ok(())
 }
 
 /// Sets the target of the device's message to `vector` of this CPU.
-fn aim(messages: &mut Msi, vector: Vector) -> Result<(), String> {
+fn set_vector(messages: &mut Msi, vector: Vector) -> Result<(), String> {
     // SAFETY: The vector is this line's, or a baseline's.
     let target = unsafe { hooks::message_target(vector, 1, local().id()) };
     messages.set(&target.map_err(|error| error.to_string())?)

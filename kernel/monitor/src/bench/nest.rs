@@ -8,8 +8,8 @@ use tocsin::hooks;
 
 use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 
+use super::baselines::{self, BEGAN, FLOOR, GATE, Installed, NEXT, TYPICAL};
 use super::record::Value;
-use super::rivals::{self, BEGAN, FLOOR, GATE, Installed, NEXT, TYPICAL};
 use super::runner::Bench;
 use super::self_ipi::{self, GateCost};
 use tocsin::cpu;
@@ -37,78 +37,78 @@ static IS_BARE: AtomicBool = AtomicBool::new(false);
 
 pub(super) fn run(bench: &mut Bench) {
     let installed = Installed::new();
-    let has_urgent = rivals::install(URGENT);
+    let has_urgent = baselines::install(URGENT);
     assert!(has_urgent, "the urgent vector has another handler");
     let this = cpu::current();
     let mut vectors = [None; CLASSES.len()];
-    for (place, class) in vectors.iter_mut().zip(CLASSES) {
+    for (slot, class) in vectors.iter_mut().zip(CLASSES) {
         let class = PriorityClass::new(class);
-        *place = class.and_then(|class| raw::allocate(this, class));
+        *slot = class.and_then(|class| raw::allocate(this, class));
     }
     for (level, vector) in vectors.iter().enumerate() {
         if let Some(vector) = *vector {
             let installed = raw::install(this, vector, step, level);
-            assert!(installed, "a vector that was free has a handler");
+            assert!(installed, "a free vector has a handler");
             VECTORS[level].store(vector.get().into(), Ordering::Relaxed);
         }
     }
     if vectors.iter().all(Option::is_some) {
         measure(bench, &installed);
     } else {
-        bench.skip("nest", "a class has no vector left");
+        bench.skip("nest", "a class has no free vector");
     }
     for vector in vectors.into_iter().flatten() {
-        rivals::remove(vector);
+        baselines::remove(vector);
         raw::free(this, vector);
     }
-    rivals::remove(URGENT);
+    baselines::remove(URGENT);
 }
 
 fn measure(bench: &mut Bench, installed: &Installed) {
     arrival(bench, installed);
     let cost = GateCost::measured(bench.overhead);
-    let table_has_it = rivals::install(FLOOR);
+    let table_has_it = baselines::install(FLOOR);
     for depth in 0..=CLASSES.len() {
-        let way = |next, vector, is_bare| {
+        let variant = |next, vector, is_bare| {
             move || {
                 NEXT.store(next, Ordering::Relaxed);
                 at_depth(vector, is_bare, depth);
                 BEGAN.load(Ordering::Relaxed) - GATE.load(Ordering::Relaxed)
             }
         };
-        let mut ways = installed.ways(
+        let mut variants = installed.variants(
             cost.after,
-            way(hooks::default_entry(0), FLOOR, false),
-            way(rivals::floor_here(), FLOOR, true),
-            way(rivals::typical_here(), TYPICAL, false),
+            variant(hooks::default_entry(0), FLOOR, false),
+            variant(baselines::floor_address(), FLOOR, true),
+            variant(baselines::typical_address(), TYPICAL, false),
         );
         let param = [("depth", Value::Number(depth as u64))];
-        bench.compare("nest.entry", &param, &mut ways);
+        bench.compare("nest.entry", &param, &mut variants);
     }
     if table_has_it {
-        rivals::remove(FLOOR);
+        baselines::remove(FLOOR);
     }
 }
 
 /// Measures an interrupt of class 14 while a handler of class 3 runs. The baselines interrupt the
 /// same handler, because their own handlers do not nest: they run with interrupts disabled.
 fn arrival(bench: &mut Bench, installed: &Installed) {
-    Installed::set_typical_at(rivals::URGENT.get(), rivals::note);
-    let way = |code, is_bare| {
+    Installed::set_typical_at(baselines::URGENT.get(), baselines::note);
+    let variant = |code, is_bare| {
         move || {
-            Installed::lead_urgent(code);
-            at_depth(rivals::URGENT, is_bare, 1)
+            Installed::set_urgent_entry(code);
+            at_depth(baselines::URGENT, is_bare, 1)
         }
     };
-    let mut ways = installed.ways(
+    let mut variants = installed.variants(
         bench.overhead,
         || at_depth(URGENT, false, 1),
-        way(rivals::floor_here(), true),
-        way(rivals::typical_urgent_here(), false),
+        variant(baselines::floor_address(), true),
+        variant(baselines::typical_urgent_address(), false),
     );
     let param = [("class", Value::Number(14)), ("inside", Value::Number(3))];
-    bench.compare("nest.arrival", &param, &mut ways);
-    Installed::lead_urgent(hooks::default_entry(2));
+    bench.compare("nest.arrival", &param, &mut variants);
+    Installed::set_urgent_entry(hooks::default_entry(2));
 }
 
 /// Sends an interrupt from inside `depth` handlers, and returns its latency.
@@ -117,16 +117,16 @@ fn at_depth(vector: Vector, is_bare: bool, depth: usize) -> u64 {
     IS_BARE.store(is_bare, Ordering::Relaxed);
     DEPTH.store(depth, Ordering::Relaxed);
     TOOK.store(0, Ordering::Relaxed);
-    go_on(0);
+    enter_level(0);
     TOOK.load(Ordering::Relaxed)
 }
 
 extern "C" fn step(level: usize, _: u8) {
-    go_on(level + 1);
+    enter_level(level + 1);
 }
 
 /// Enters the next handler, or measures at the requested depth.
-fn go_on(level: usize) {
+fn enter_level(level: usize) {
     if level < DEPTH.load(Ordering::Relaxed) {
         // The cast is lossless: vectors have 8 bits.
         raw::send_to_self(Vector(VECTORS[level].load(Ordering::Relaxed) as u8));

@@ -20,8 +20,8 @@ use tocsin_logic::apic::Trigger;
 use tocsin_logic::vector::{PriorityClass, Vector};
 use x86_64::instructions::interrupts;
 
+use super::baselines::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::clock::{pauses, stamp};
-use super::rivals::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::runner::Bench;
 use tocsin::cpu;
 use tocsin::devices::DeviceError;
@@ -50,14 +50,14 @@ pub(super) fn run(bench: &mut Bench) {
         })
     };
     let own = event.borrow().line().vector();
-    let mut ways = installed.ways(
+    let mut variants = installed.variants(
         bench.overhead,
         || take(own),
         || take(FLOOR),
         || take(TYPICAL),
     );
-    bench.compare(NAME, &[], &mut ways);
-    drop(ways);
+    bench.compare(NAME, &[], &mut variants);
+    drop(variants);
     if let Some(error) = refused.take() {
         bench.skip(NAME, &format!("some samples are 0: {error}"));
     }
@@ -83,8 +83,8 @@ fn any_pin() -> Result<Event, String> {
                 gsi,
                 trigger: Trigger::Edge,
             };
-            let answer = || BEGAN.store(stamp(), Ordering::Relaxed);
-            match comparator.with_handler(connection, class, cpu::current().id(), answer) {
+            let handler = || BEGAN.store(stamp(), Ordering::Relaxed);
+            match comparator.with_handler(connection, class, cpu::current().id(), handler) {
                 Ok(event) => return Ok(event),
                 Err(error) => note(error),
             }
@@ -143,15 +143,15 @@ fn divert(event: &Event, vector: Vector) -> Result<(), DeviceError> {
 
 /// Enables interrupts, and waits for the handler for at most `turns` iterations. Returns the time
 /// at which it began, or 0. The handler may clobber RAX, RCX and RDX.
-fn enable_and_wait(turns: u64) -> u64 {
+fn enable_and_wait(iterations: u64) -> u64 {
     // SAFETY: All registers that a handler may change are declared, and no interrupt arrives before
     // the first line. Interrupts were enabled before the caller disabled them.
     unsafe {
         asm!(
             "sti",
-            "2: cmp qword ptr [rip + {began}], 0", "jne 3f", "dec {turns}", "jnz 2b", "3:",
+            "2: cmp qword ptr [rip + {began}], 0", "jne 3f", "dec {iterations}", "jnz 2b", "3:",
             began = sym BEGAN,
-            turns = inout(reg) turns => _,
+            iterations = inout(reg) iterations => _,
             out("rax") _, out("rcx") _, out("rdx") _,
         );
     }

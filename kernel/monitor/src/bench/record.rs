@@ -29,7 +29,7 @@ pub(super) enum Record<'a> {
         of: usize,
     },
     /// A metric. The overhead has been subtracted from all values.
-    Figure {
+    Metric {
         name: &'a str,
         variant: &'a str,
         unit: &'a str,
@@ -59,12 +59,12 @@ pub(super) enum Record<'a> {
     /// A metric that was not measured.
     Skip { name: &'a str, why: &'a str },
     /// The last record.
-    End { figures: u32 },
+    End { metrics: u32 },
 }
 
 impl<'a> Record<'a> {
     /// Returns the record of a metric.
-    pub(super) fn figure(
+    pub(super) fn metric(
         about: About<'a>,
         samples: usize,
         summary: &Summary,
@@ -79,7 +79,7 @@ impl<'a> Record<'a> {
             below_zero,
         } = about;
         let buckets = histogram.buckets();
-        Self::Figure {
+        Self::Metric {
             name,
             variant,
             unit,

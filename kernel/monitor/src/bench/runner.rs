@@ -9,7 +9,7 @@ use tocsin_logic::bench::{Histogram, Split, Summary, correct, median};
 
 use super::clock::{self, Clock, stamp};
 use super::record::{self, About, Parameter, Parameters, Part, Record, Sample};
-use super::{Group, Options, settle};
+use super::{Group, Options, quiesce};
 use crate::record::Output;
 use tocsin::apic::local;
 use tocsin::{cancel, println, smp, time};
@@ -41,7 +41,7 @@ pub(super) struct Bench {
     /// The cost of a timestamp.
     pub(super) overhead: u64,
     histogram: Box<Histogram>,
-    figures: u32,
+    metrics: u32,
 }
 
 /// The parts of one measurement, each of which is a metric.
@@ -70,14 +70,14 @@ impl<'a, T> Case<'a, T> {
 impl Bench {
     pub(super) fn new(options: &Options) -> Self {
         clock::set(options.clock);
-        settle::silence();
+        quiesce::stop_pit();
         let mut bench = Self {
             clock: options.clock,
             samples: options.samples.unwrap_or(options.clock.samples()).max(1),
             output: options.output,
             overhead: 0,
             histogram: Box::default(),
-            figures: 0,
+            metrics: 0,
         };
         let mut empty: Vec<u64> = (0..bench.clock.warm_up() + bench.samples)
             .map(|_| {
@@ -143,15 +143,15 @@ impl Bench {
     }
 
     /// The number of metrics.
-    pub(super) fn figures(&self) -> u32 {
-        self.figures
+    pub(super) fn metrics(&self) -> u32 {
+        self.metrics
     }
 
     pub(super) fn end(&self) -> u32 {
         self.record(&Record::End {
-            figures: self.figures,
+            metrics: self.metrics,
         });
-        self.figures
+        self.metrics
     }
 
     /// Reports why a metric is missing.
@@ -193,7 +193,7 @@ impl Bench {
                     overhead: case.overhead,
                     below_zero,
                 };
-                self.figure(about, &mut samples);
+                self.metric(about, &mut samples);
             }
         }
     }
@@ -233,7 +233,7 @@ impl Bench {
     }
 
     /// Reports a metric from its samples, from which the overhead has been subtracted.
-    pub(super) fn figure(&mut self, about: About<'_>, samples: &mut [u64]) {
+    pub(super) fn metric(&mut self, about: About<'_>, samples: &mut [u64]) {
         self.histogram.clear();
         for &sample in samples.iter() {
             self.histogram.record(sample);
@@ -271,9 +271,9 @@ impl Bench {
                 record::text(param)
             );
         }
-        let record = Record::figure(about, samples.len(), &summary, &self.histogram);
+        let record = Record::metric(about, samples.len(), &summary, &self.histogram);
         self.record(&record);
-        self.figures += 1;
+        self.metrics += 1;
     }
 
     /// Reports the breakdown of the latencies of a load run. `below_zero` is the number of

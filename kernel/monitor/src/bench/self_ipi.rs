@@ -10,8 +10,8 @@ use core::sync::atomic::Ordering;
 use tocsin_logic::bench::median;
 use tocsin_logic::vector::Vector;
 
+use super::baselines::{self, BEGAN, FLOOR, GATE, Installed, NEXT, OWN, TYPICAL};
 use super::clock::stamp;
-use super::rivals::{self, BEGAN, FLOOR, GATE, Installed, NEXT, OWN, TYPICAL};
 use super::runner::{Bench, Parts};
 use tocsin::apic::local;
 use tocsin::hooks;
@@ -47,13 +47,13 @@ const PARTS: Parts<Times, 3> = [
 pub(super) fn run(bench: &mut Bench) {
     let installed = Installed::new();
     let overhead = bench.overhead;
-    let mut ways = installed.ways(
+    let mut variants = installed.variants(
         overhead,
         || to_self(OWN),
         || bare_to_self(FLOOR),
         || to_self(TYPICAL),
     );
-    bench.compare_parts(&PARTS, &[], &mut ways);
+    bench.compare_parts(&PARTS, &[], &mut variants);
     parts(bench, &installed);
 }
 
@@ -73,13 +73,13 @@ impl GateCost {
     /// Measures the cost with the floor baseline, whose handler is at the gate: alternately with
     /// and without a timestamp before it. The gates of the baselines remain stamped.
     pub(super) fn measured(overhead: u64) -> Self {
-        let stamped = rivals::stamped as *const () as u64;
+        let stamped = baselines::stamped as *const () as u64;
         let (mut plain, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..CALIBRATION {
-            Installed::lead(rivals::floor_here(), stamped);
+            Installed::set_entry(baselines::floor_address(), stamped);
             plain.push(bare_to_self(FLOOR).to_handler());
-            Installed::lead(stamped, stamped);
-            let gate = gate(rivals::floor_here(), || bare_to_self(FLOOR));
+            Installed::set_entry(stamped, stamped);
+            let gate = gate(baselines::floor_address(), || bare_to_self(FLOOR));
             before.push(gate.before);
             after.push(gate.after);
         }
@@ -114,25 +114,25 @@ fn gate(next: u64, send: impl Fn() -> Times) -> Gate {
 /// instruction more than the kernel's own `to_handler`.
 fn parts(bench: &mut Bench, installed: &Installed) {
     let cost = GateCost::measured(bench.overhead);
-    let table_has_it = rivals::install(FLOOR);
+    let table_has_it = baselines::install(FLOOR);
     let own = || gate(hooks::default_entry(0), || to_self(FLOOR));
-    let floor = || gate(rivals::floor_here(), || bare_to_self(FLOOR));
-    let typical = || gate(rivals::typical_here(), || to_self(TYPICAL));
+    let floor = || gate(baselines::floor_address(), || bare_to_self(FLOOR));
+    let typical = || gate(baselines::typical_address(), || to_self(TYPICAL));
     let parts: Parts<Gate, 2> = [
         ("self_ipi.to_gate", |it| it.before),
         ("self_ipi.entry", |it| it.after),
     ];
     for ((name, part), overhead) in parts.into_iter().zip([cost.before, cost.after]) {
-        let mut ways = installed.ways(
+        let mut variants = installed.variants(
             overhead,
             || part(own()),
             || part(floor()),
             || part(typical()),
         );
-        bench.compare(name, &[], &mut ways);
+        bench.compare(name, &[], &mut variants);
     }
     if table_has_it {
-        rivals::remove(FLOOR);
+        baselines::remove(FLOOR);
     }
 }
 
@@ -154,9 +154,9 @@ pub(super) fn wait() -> u64 {
     // SAFETY: The code only reads a variable that is written atomically.
     unsafe {
         asm!(
-            "2: mov {began}, [rip + {place}]", "test {began}, {began}", "je 2b",
+            "2: mov {began}, [rip + {began_at}]", "test {began}, {began}", "je 2b",
             began = out(reg) began,
-            place = sym BEGAN,
+            began_at = sym BEGAN,
             options(nostack),
         );
     }

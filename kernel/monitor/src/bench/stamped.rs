@@ -8,8 +8,8 @@ use tocsin::hooks;
 use tocsin_logic::bench::median;
 use tocsin_logic::vector::Vector;
 
-use super::held::{Ends, Recording};
-use super::rivals::{self, BEGAN, GATE, NEXT, OWN};
+use super::baselines::{self, BEGAN, GATE, NEXT, OWN};
+use super::delays::{HandlerOverhead, Recording};
 use super::runner::Bench;
 use super::self_ipi::{GateCost, to_self};
 use tocsin::apic::vectors;
@@ -26,7 +26,7 @@ fn set_stamped(on: bool) {
     let ordinary = hooks::default_entry(2);
     let code = if on {
         NEXT.store(ordinary, Ordering::Relaxed);
-        rivals::stamped as *const () as u64
+        baselines::stamped as *const () as u64
     } else {
         ordinary
     };
@@ -37,7 +37,7 @@ fn set_stamped(on: bool) {
 
 /// Returns the durations of a handler's entry and exit code, and the cost of measuring the path
 /// from a stamped gate to a recorded handler, which must be subtracted.
-pub(super) fn costs(bench: &Bench) -> (Ends, u64) {
+pub(super) fn costs(bench: &Bench) -> (HandlerOverhead, u64) {
     let median = |sample: &dyn Fn() -> u64| {
         let mut samples: [u64; 101] = core::array::from_fn(|_| sample());
         median(&mut samples)
@@ -47,7 +47,7 @@ pub(super) fn costs(bench: &Bench) -> (Ends, u64) {
         BEGAN.load(Ordering::Relaxed).saturating_sub(gate)
     };
     let straight = GateCost::measured(bench.overhead).after;
-    let is_free = rivals::install(STAMPED);
+    let is_free = baselines::install(STAMPED);
     assert!(is_free, "the timer's other vector has a handler");
     set_stamped(true);
     let through = || {
@@ -55,7 +55,7 @@ pub(super) fn costs(bench: &Bench) -> (Ends, u64) {
         gap()
     };
     let plain = median(&through);
-    let ends = Ends {
+    let ends = HandlerOverhead {
         before: plain.saturating_sub(straight),
         after: median(&|| to_self(OWN).back()).saturating_sub(bench.overhead),
     };
@@ -63,7 +63,7 @@ pub(super) fn costs(bench: &Bench) -> (Ends, u64) {
     let recorded = median(&through);
     drop(recording);
     set_stamped(false);
-    rivals::remove(STAMPED);
+    baselines::remove(STAMPED);
     (ends, straight + recorded.saturating_sub(plain))
 }
 
@@ -79,20 +79,20 @@ impl<'a> Stamped<'a> {
         // vector changes.
         fire(timer);
         without_interrupts(|| {
-            let queue = raw::exchange(this, vectors::TIMER, rivals::nothing);
-            let (expire, context) = queue.expect("the queue answers the timer");
+            let queue = raw::exchange(this, vectors::TIMER, baselines::nothing);
+            let (expire, context) = queue.expect("the queue handles the timer");
             let _ = raw::exchange(this, vectors::TIMER, expire);
             let is_free = raw::install(this, STAMPED, expire, context);
             assert!(is_free, "the timer's other vector has a handler");
         });
         set_stamped(true);
         let mut this = Self { timer };
-        this.lead(STAMPED);
+        this.set_vector(STAMPED);
         this
     }
 
     /// Configures the timer hardware to interrupt at `vector`.
-    fn lead(&mut self, vector: Vector) {
+    fn set_vector(&mut self, vector: Vector) {
         without_interrupts(|| raw::prepare_timer(vector));
         // This has cleared the deadline of the queue; the timer sets it again when it fires.
         fire(self.timer);
@@ -101,9 +101,9 @@ impl<'a> Stamped<'a> {
 
 impl Drop for Stamped<'_> {
     fn drop(&mut self) {
-        self.lead(vectors::TIMER);
+        self.set_vector(vectors::TIMER);
         set_stamped(false);
-        rivals::remove(STAMPED);
+        baselines::remove(STAMPED);
     }
 }
 

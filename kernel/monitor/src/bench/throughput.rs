@@ -7,12 +7,12 @@ use alloc::vec::Vec;
 use tocsin_logic::bench::median;
 use tocsin_logic::vector::Vector;
 
-use super::answers;
+use super::baselines::{self, FLOOR, Installed, OWN, TYPICAL};
 use super::clock::{Clock, stamp};
 use super::flood::{self, Flood, Worked};
-use super::partner::Partner;
 use super::record::{About, Parameter, Value};
-use super::rivals::{self, FLOOR, Installed, OWN, TYPICAL};
+use super::remote::RemoteCpu;
+use super::remote_handlers;
 use super::runner::{Bench, Case};
 use super::self_ipi::{bare_to_self, to_self};
 use tocsin::cpu;
@@ -38,13 +38,13 @@ pub(super) fn run(bench: &mut Bench) {
     let typical = || {
         to_self(TYPICAL);
     };
-    let mut ways = installed.ways(0, || burst(own), || burst(floor), || burst(typical));
-    let all = bench.take(&mut ways);
-    for (case, mut rates) in ways.iter().zip(all) {
+    let mut variants = installed.variants(0, || burst(own), || burst(floor), || burst(typical));
+    let all = bench.take(&mut variants);
+    for (case, mut rates) in variants.iter().zip(all) {
         let name = "throughput.self_ipi";
-        figure(bench, name, case.variant, "per_second", &[], &mut rates);
+        metric(bench, name, case.variant, "per_second", &[], &mut rates);
     }
-    drop(ways);
+    drop(variants);
     thread_left(bench, &installed);
 }
 
@@ -53,39 +53,42 @@ pub(super) fn run(bench: &mut Bench) {
 /// counted in their handlers.
 fn thread_left(bench: &mut Bench, installed: &Installed) {
     let name = "throughput.thread_left";
-    let turns = match bench.clock {
+    let iterations = match bench.clock {
         Clock::Cycles => WORK,
         Clock::Instructions => COUNTED,
     };
-    let alone = || work(turns, None).0;
+    let alone = || work(iterations, None).0;
     let mut alone = bench.take(&mut [Case::new("tocsin", 0, alone)]);
     let mut alone = alone.pop().unwrap_or_default();
     let idle = [("load", Value::Word("idle"))];
-    figure(bench, name, "tocsin", "per_second", &idle, &mut alone);
+    metric(bench, name, "tocsin", "per_second", &idle, &mut alone);
     let whole = median(&mut alone).max(1);
-    let Some(partner) = Partner::find() else {
+    let Some(remote) = RemoteCpu::find() else {
         let why = "there is no other CPU";
         return bench.skip("throughput.thread_left, load flood", why);
     };
-    let _ = raw::exchange(cpu::current(), OWN, answers::count);
-    Installed::set_typical(answers::count);
-    Installed::lead(answers::floor_that_counts(), rivals::typical_here());
-    let flooder = Flood::prepare(partner);
-    let left = |vector| work(turns, Some((&flooder, vector)));
-    let mut ways = installed.ways(0, || left(OWN), || left(FLOOR), || left(TYPICAL));
-    let all = bench.take(&mut ways);
+    let _ = raw::exchange(cpu::current(), OWN, remote_handlers::count);
+    Installed::set_typical(remote_handlers::count);
+    Installed::set_entry(
+        remote_handlers::counting_floor(),
+        baselines::typical_address(),
+    );
+    let flooder = Flood::prepare(remote);
+    let left = |vector| work(iterations, Some((&flooder, vector)));
+    let mut variants = installed.variants(0, || left(OWN), || left(FLOOR), || left(TYPICAL));
+    let all = bench.take(&mut variants);
     let flood = [("load", Value::Word("flood"))];
-    let figures: [(_, _, &dyn Fn(Flooded) -> u64); 3] = [
+    let metrics: [(_, _, &dyn Fn(Flooded) -> u64); 3] = [
         (name, "per_second", &|it| it.0),
         ("throughput.thread_share", "percent", &|it| {
             100 * it.0 / whole
         }),
         ("throughput.delivered", "per_second", &|it| it.1),
     ];
-    for (name, unit, part) in figures {
-        for (case, samples) in ways.iter().zip(&all) {
+    for (name, unit, part) in metrics {
+        for (case, samples) in variants.iter().zip(&all) {
             let mut samples: Vec<u64> = samples.iter().copied().map(part).collect();
-            figure(bench, name, case.variant, unit, &flood, &mut samples);
+            metric(bench, name, case.variant, unit, &flood, &mut samples);
         }
     }
 }
@@ -93,12 +96,12 @@ fn thread_left(bench: &mut Bench, installed: &Installed) {
 /// The iterations of the thread's work, and the delivered interrupts, per second.
 type Flooded = (u64, u64);
 
-fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Flooded {
-    let Worked { cycles, answered } = flood::work(turns, under);
-    (per_second(turns, cycles), per_second(answered, cycles))
+fn work(iterations: u64, under: Option<(&Flood, Vector)>) -> Flooded {
+    let Worked { cycles, handled } = flood::work(iterations, under);
+    (per_second(iterations, cycles), per_second(handled, cycles))
 }
 
-fn figure(
+fn metric(
     bench: &mut Bench,
     name: &str,
     variant: &str,
@@ -114,7 +117,7 @@ fn figure(
         overhead: 0,
         below_zero: 0,
     };
-    bench.figure(about, samples);
+    bench.metric(about, samples);
 }
 
 /// Returns the rate per second of interrupts that are sent one after the other.

@@ -14,9 +14,9 @@ use spin::Mutex;
 use tocsin_logic::vector::Vector;
 use x86_64::instructions::interrupts;
 
+use super::baselines::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::clock::stamp;
 use super::record::Value;
-use super::rivals::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::runner::Bench;
 use super::self_ipi::wait;
 use tocsin::time;
@@ -66,14 +66,14 @@ pub(super) fn run(bench: &mut Bench) {
 
 fn measure(bench: &mut Bench, load: &'static str, timer: &mut Timer, installed: &Installed) {
     let overhead = bench.overhead;
-    let mut ways = installed.ways(
+    let mut variants = installed.variants(
         overhead,
         || late(timer),
         || late_alone(FLOOR),
         || late_alone(TYPICAL),
     );
     let param = [("load", Value::Word(load))];
-    bench.compare("timer.queue", &param, &mut ways);
+    bench.compare("timer.queue", &param, &mut variants);
 }
 
 /// Returns the delay from the deadline to the start of the timer's function.

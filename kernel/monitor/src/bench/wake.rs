@@ -2,8 +2,9 @@
 //! instruction of the thread that sleeps until then, as cyclictest measures it.
 //!
 //! The thread of a CPU has the lowest priority: it runs when no handler is in service and no
-//! interrupt is pending. There is one on each CPU, so that a wake-up switches no thread. Therefore the load consists of interrupts, see the module
-//! `interrupt_load`; the samples include the handlers that run between the expiry and the thread.
+//! interrupt is pending. There is one on each CPU, so that a wake-up switches no thread. Therefore
+//! the load consists of interrupts, see the module `interrupt_load`; the samples include the
+//! handlers that run between the expiry and the thread.
 //!
 //! The baselines use the hardware directly, without load: the library's timers cannot run while
 //! the hardware is borrowed. They are measured in cycles only: their number of instructions depends
@@ -16,12 +17,12 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tocsin_logic::bench::correct;
 use tocsin_logic::vector::Vector;
 
+use super::baselines::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::clock::{Clock, sleep_until, stamp};
 use super::interrupt_load::{self, InterruptLoad, random};
+use super::quiesce::quiesce;
 use super::record::{About, Value};
-use super::rivals::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::runner::{Bench, Case};
-use super::settle::settle;
 use super::timer::{arm_alone, expire};
 use tocsin::timer::{Expiry, Mode, Timer, TimerError};
 use tocsin::{cancel, time};
@@ -83,8 +84,8 @@ fn under_all(bench: &mut Bench, installed: &Installed) -> Result<(), TimerError>
     let mut timer = Timer::new("bench", Mode::Interrupt, wake)?;
     interrupt_load::restart();
     let (overhead, clock) = (bench.overhead, bench.clock);
-    let mut ways = match clock {
-        Clock::Cycles => installed.ways(
+    let mut variants = match clock {
+        Clock::Cycles => installed.variants(
             overhead,
             || late(&mut timer, clock, sleep),
             || late_alone(FLOOR, clock),
@@ -95,8 +96,12 @@ fn under_all(bench: &mut Bench, installed: &Installed) -> Result<(), TimerError>
             alloc::vec![Case::new("tocsin", overhead, own)]
         }
     };
-    bench.compare("wake.thread", &[("load", Value::Word("idle"))], &mut ways);
-    drop(ways);
+    bench.compare(
+        "wake.thread",
+        &[("load", Value::Word("idle"))],
+        &mut variants,
+    );
+    drop(variants);
     under_interrupts(bench, &mut timer)
 }
 
@@ -107,8 +112,8 @@ fn under_interrupts(bench: &mut Bench, timer: &mut Timer) -> Result<(), TimerErr
         Clock::Instructions => bench.samples * MORE,
     };
     interrupt_load::restart();
-    settle();
-    let pest = interrupt_load::pester_this_cpu();
+    quiesce();
+    let pest = interrupt_load::load_this_cpu();
     load.start();
     let mut samples = Vec::with_capacity(count);
     let begin = time::nanoseconds();
@@ -133,7 +138,7 @@ fn under_interrupts(bench: &mut Bench, timer: &mut Timer) -> Result<(), TimerErr
         overhead: bench.overhead,
         below_zero,
     };
-    bench.figure(about, &mut samples);
+    bench.metric(about, &mut samples);
     Ok(())
 }
 
@@ -168,8 +173,8 @@ fn sleep() {
 fn repeat_one_instruction() {
     // SAFETY: The code writes only the statics that belong to this measurement, and a register that
     // is declared. Both targets of the jump are in this block. A function of the timer that has run
-    // before the first target was stored is noticed by the comparison. Interrupts are enabled before
-    // and after.
+    // before the first target was stored is noticed by the comparison. Interrupts are enabled
+    // before and after.
     unsafe {
         asm!(
             "lea {at}, [rip + 3f]", "mov [rip + {exit}], {at}",
@@ -192,9 +197,9 @@ fn late_alone(vector: Vector, clock: Clock) -> u64 {
         return 0;
     };
     // SAFETY: Interrupts were enabled before `arm_alone`, and are enabled at the end. They stay
-    // inhibited between STI and HLT (SDM vol. 2B, STI), so an interrupt that arrives after the check
-    // ends the halt. All registers that a handler may change are declared, and no interrupt arrives
-    // before the first line.
+    // inhibited between STI and HLT (SDM vol. 2B, STI), so an interrupt that arrives after the
+    // check ends the halt. All registers that a handler may change are declared, and no interrupt
+    // arrives before the first line.
     unsafe {
         asm!(
             "2: cmp qword ptr [rip + {began}], 0", "jne 3f", "sti", "hlt", "cli", "jmp 2b",

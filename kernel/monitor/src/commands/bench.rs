@@ -11,7 +11,7 @@ use crate::record::Output;
 use tocsin::{Machine, println};
 
 /// The maximum number of samples of a metric. All samples are stored until they are summarized.
-const MOST: u64 = 1_000_000;
+const MAX_SAMPLES: u64 = 1_000_000;
 
 /// Prints the arguments of `bench`.
 pub(super) fn words() {
@@ -27,7 +27,7 @@ pub(super) fn words() {
     line(
         "samples=N",
         &alloc::format!(
-            "of each figure, at most {MOST}; without it {} in cycles, {} in instructions",
+            "of each metric, at most {MAX_SAMPLES}; without it {} in cycles, {} in instructions",
             Clock::Cycles.samples(),
             Clock::Instructions.samples()
         ),
@@ -63,12 +63,13 @@ pub(super) fn bench(
             }
             Some(("samples", number)) => {
                 let number = script::parse_number(number).ok();
-                let number = number.filter(|number| (1..=MOST).contains(number));
+                let number = number.filter(|number| (1..=MAX_SAMPLES).contains(number));
                 // The cast is lossless: the number is at most a million.
-                options.samples =
-                    Some(number.ok_or_else(|| {
-                        bad(&alloc::format!("samples= and a number from 1 to {MOST}"))
-                    })? as usize);
+                options.samples = Some(number.ok_or_else(|| {
+                    bad(&alloc::format!(
+                        "samples= and a number from 1 to {MAX_SAMPLES}"
+                    ))
+                })? as usize);
             }
             _ => options.groups.push(bench::find(word).ok_or_else(|| {
                 let names: Vec<&str> = GROUPS.iter().map(|group| group.name).collect();
@@ -77,11 +78,11 @@ pub(super) fn bench(
             })?),
         }
     }
-    let figures = bench::run(&options);
-    let figures =
-        figures.map_err(|why| CommandError::Failed(alloc::format!("clock=instructions: {why}")))?;
+    let metrics = bench::run(&options);
+    let metrics =
+        metrics.map_err(|why| CommandError::Failed(alloc::format!("clock=instructions: {why}")))?;
     if options.output == Output::Text {
-        println!("{figures} figures");
+        println!("{metrics} metrics");
     }
     Ok(())
 }

@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 use tocsin_logic::exception::{self, pushes_error_code};
 use tocsin_logic::script;
 
-use super::provoke::{self, Provocation};
-use super::together;
+use super::fault_injection::{self, Injection};
+use super::fault_injection_smp;
 use crate::command::{Arguments, CommandError};
 use tocsin::ipi::jobs::{self, Job};
 use tocsin::{Machine, cpu, println};
@@ -24,165 +24,185 @@ struct Kind {
     vector: Option<u8>,
     /// A description of the method.
     how: &'static str,
-    provoke: Provocation,
+    inject: Injection,
 }
 
-const fn kind(name: &'static str, vector: u8, how: &'static str, provoke: Provocation) -> Kind {
+const fn kind(name: &'static str, vector: u8, how: &'static str, inject: Injection) -> Kind {
     Kind {
         name,
         vector: Some(vector),
         how,
-        provoke,
+        inject,
     }
 }
 
 const KINDS: &[Kind] = &[
-    kind("de", 0, "dividing by zero", provoke::divide_error),
-    kind("db", 1, "executing INT1", provoke::debug_trap),
-    kind("bp", 3, "executing INT3", provoke::breakpoint),
-    kind("ud", 6, "executing UD2", provoke::undefined_opcode),
-    kind("nm", 7, "using the FPU with CR0.TS set", provoke::no_math),
+    kind("de", 0, "dividing by zero", fault_injection::divide_error),
+    kind("db", 1, "executing INT1", fault_injection::debug_trap),
+    kind("bp", 3, "executing INT3", fault_injection::breakpoint),
+    kind("ud", 6, "executing UD2", fault_injection::undefined_opcode),
+    kind(
+        "nm",
+        7,
+        "using the FPU with CR0.TS set",
+        fault_injection::no_math,
+    ),
     kind(
         "df",
         8,
         "pushing to an unmapped stack",
-        provoke::double_fault,
+        fault_injection::double_fault,
     ),
     kind(
         "ts",
         10,
         "INT1 through an IST entry beyond a shortened TSS",
-        provoke::invalid_tss,
+        fault_injection::invalid_tss,
     ),
     kind(
         "np",
         11,
         "loading FS with a segment that is not present",
-        provoke::not_present,
+        fault_injection::not_present,
     ),
     kind(
         "ss",
         12,
         "loading SS with a segment that is not present",
-        provoke::stack_fault,
+        fault_injection::stack_fault,
     ),
     kind(
         "gp",
         13,
         "reading at a non-canonical address",
-        provoke::general_protection,
+        fault_injection::general_protection,
     ),
     kind(
         "gp-selector",
         13,
         "loading FS with a selector beyond the GDT",
-        provoke::selector_fault,
+        fault_injection::selector_fault,
     ),
     kind(
         "gp-idt",
         13,
         "INT 0x80 with IDTR's limit cut to 32 gates",
-        provoke::idt_limit,
+        fault_injection::idt_limit,
     ),
     kind(
         "pf",
         14,
         "reading an address that is not mapped",
-        provoke::page_fault,
+        fault_injection::page_fault,
     ),
     kind(
         "mf",
         16,
         "dividing 1 by 0 on the FPU, unmasked",
-        provoke::math_fault,
+        fault_injection::math_fault,
     ),
     kind(
         "xm",
         19,
         "dividing 1 by 0 with SSE, unmasked",
-        provoke::simd_fault,
+        fault_injection::simd_fault,
     ),
     Kind {
         name: "lockup",
         vector: None,
         how: "spinning for 5 s with interrupts off",
-        provoke: provoke::lock_up,
+        inject: fault_injection::lock_up,
     },
     Kind {
         name: "lockup-handler",
         vector: None,
         how: "spinning for 8 s in a handler of class 6",
-        provoke: provoke::lock_up_handler,
+        inject: fault_injection::lock_up_handler,
     },
     Kind {
         name: "lockup-raised",
         vector: None,
         how: "spinning for 8 s with CR8 raised to class 6",
-        provoke: provoke::lock_up_raised,
+        inject: fault_injection::lock_up_raised,
     },
     Kind {
         name: "lockup-thread",
         vector: None,
         how: "deferring work for 14 s that defers itself again",
-        provoke: provoke::starve_thread,
+        inject: fault_injection::starve_thread,
     },
-    kind("null", 14, "reading address 0", provoke::null_read),
-    kind("null-write", 14, "writing address 0", provoke::null_write),
-    kind("null-call", 14, "calling address 0", provoke::null_call),
+    kind("null", 14, "reading address 0", fault_injection::null_read),
+    kind(
+        "null-write",
+        14,
+        "writing address 0",
+        fault_injection::null_write,
+    ),
+    kind(
+        "null-call",
+        14,
+        "calling address 0",
+        fault_injection::null_call,
+    ),
     kind(
         "text-write",
         14,
         "writing to the kernel's code",
-        provoke::text_write,
+        fault_injection::text_write,
     ),
     kind(
         "rodata-write",
         14,
         "writing to a constant",
-        provoke::rodata_write,
+        fault_injection::rodata_write,
     ),
-    kind("idt-write", 14, "writing to the IDT", provoke::idt_write),
+    kind(
+        "idt-write",
+        14,
+        "writing to the IDT",
+        fault_injection::idt_write,
+    ),
     kind(
         "exec-data",
         14,
         "jumping into a variable",
-        provoke::execute_data,
+        fault_injection::execute_data,
     ),
     kind(
         "stack-overflow",
         8,
         "recursing without end",
-        provoke::stack_overflow,
+        fault_injection::stack_overflow,
     ),
     Kind {
         name: "panic",
         vector: None,
         how: "panicking",
-        provoke: provoke::panic,
+        inject: fault_injection::panic,
     },
     Kind {
         name: "panic-all",
         vector: None,
         how: "panicking on all CPUs at once",
-        provoke: together::panic_all,
+        inject: fault_injection_smp::panic_all,
     },
     Kind {
         name: "panic-printing",
         vector: None,
         how: "panicking while all other CPUs print",
-        provoke: together::panic_among_printers,
+        inject: fault_injection_smp::panic_while_printing,
     },
     Kind {
         name: "panic-first",
         vector: None,
         how: "panicking before all other CPUs do, which no NMI can stop",
-        provoke: together::panic_before_others,
+        inject: fault_injection_smp::panic_before_others,
     },
     Kind {
         name: "panic-silent",
         vector: None,
-        how: "panicking while no other CPU answers an NMI",
-        provoke: together::panic_among_silent,
+        how: "panicking while no other CPU responds to an NMI",
+        inject: fault_injection_smp::panic_without_response,
     },
 ];
 
@@ -206,11 +226,11 @@ pub(super) fn fault(
     let index = KINDS.iter().position(|kind| kind.name == name);
     let job = match index {
         Some(index) => Job {
-            function: provoke_kind,
+            function: inject_kind,
             argument: index as u64,
         },
         None => Job {
-            function: provoke_vector,
+            function: inject_vector,
             argument: vector_of(name)
                 .ok_or_else(|| CommandError::BadArgument {
                     given: name.to_string(),
@@ -222,28 +242,28 @@ pub(super) fn fault(
         },
     };
     jobs::run_on_each(&cpus, job).map_err(CommandError::Cpu)?;
-    println!("fault: the kernel goes on");
+    println!("fault: the kernel continues");
     Ok(())
 }
 
 /// Raises the fault of kind number `index`, on the CPU that runs this function.
-fn provoke_kind(index: u64) {
+fn inject_kind(index: u64) {
     // The index is one that `fault` has found.
     let kind = &KINDS[index as usize];
     println!("fault: {}", kind.how);
-    (kind.provoke)();
+    (kind.inject)();
 }
 
 /// Raises `vector`, on the CPU that runs this function.
-fn provoke_vector(vector: u64) {
+fn inject_vector(vector: u64) {
     // The cast is lossless: vectors are below 256.
     let vector = vector as u8;
     if pushes_error_code(vector) {
         println!("fault: entering gate {vector} with a frame built by hand, error code 0");
-        provoke::built_frame(vector, 0);
+        fault_injection::built_frame(vector, 0);
     } else {
         println!("fault: INT {vector}");
-        provoke::software_interrupt(vector);
+        fault_injection::software_interrupt(vector);
     }
 }
 

@@ -107,7 +107,7 @@ pub(super) fn ioapic(
     let output = arguments.output();
     arguments.end()?;
     if io::all().is_empty() {
-        output.heading("The machine has no I/O APIC, or none that answers.");
+        output.heading("The machine has no I/O APIC, or none that responds.");
     }
     for io_apic in io::all() {
         output.print("io_apic", &IoApicRecord::of(io_apic));

@@ -24,7 +24,7 @@ use tocsin::trap::spurious::SPURIOUS_COUNTERS;
 use tocsin::{Machine, smp, time};
 
 /// The timeout after which an interrupt counts as missing, in nanoseconds.
-const PATIENCE: u64 = 2_000_000_000;
+const TIMEOUT: u64 = 2_000_000_000;
 
 pub(super) fn spurious(
     _: &'static Machine,
@@ -165,7 +165,7 @@ fn send(vector: u8, target: u32, output: Output) -> Result<(), CommandError> {
     // SAFETY: The command rejects the vectors of exceptions, and every other vector is handled,
     // counted or ended.
     unsafe { local().send(command) }.expect("the ID of a CPU that is online fits the mode");
-    time::wait_until(PATIENCE, || count() > before);
+    time::wait_until(TIMEOUT, || count() > before);
     // The interrupt is counted before it is handled; the CPU's thread runs after both.
     jobs::run_on(target.cpu.id(), jobs::NO_OP).map_err(CommandError::Cpu)?;
     let delivery = Delivery {
@@ -219,7 +219,7 @@ fn read_reserved_register(output: Output) -> Result<(), CommandError> {
         let count = || INTERRUPTS.of(own).count(vectors::ERROR.get());
         let before = count();
         local().read_reserved();
-        if time::wait_until(PATIENCE / 100, || count() > before) {
+        if time::wait_until(TIMEOUT / 100, || count() > before) {
             Effect::Interrupt
         } else {
             Effect::Recorded

@@ -7,6 +7,7 @@ use core::fmt;
 
 use serde::Serialize;
 
+use super::checks::Checks;
 use crate::command::{Arguments, CommandError};
 use crate::record::Output;
 use crate::stress::unclaimed::Step;
@@ -43,14 +44,13 @@ pub(super) fn storm(
     output.print("storm_start", &Start { seconds, seed });
     let outcome = stress::run(seconds, seed).map_err(CommandError::Failed)?;
     show(&outcome, output);
-    if outcome.is_right() {
-        output.heading("no interrupt lost or duplicated");
-        Ok(())
-    } else {
-        Err(CommandError::Failed(
-            "interrupts were lost or duplicated, or another error occurred".into(),
-        ))
+    let checks = Checks::default();
+    for (_, sums) in &outcome.account {
+        checks.note(sums.is_balanced());
     }
+    checks.note(outcome.actions.0 > 0);
+    checks.note(outcome.errors.is_empty());
+    checks.finish(output)
 }
 
 /// The parameters of a run.
@@ -65,7 +65,7 @@ impl fmt::Display for Start {
         let Self { seconds, seed } = self;
         write!(
             f,
-            "{seconds} s, seed {seed:#x}; `storm {seconds} {seed:#x}` makes the same choices again"
+            "{seconds} s, seed {seed:#x}; `storm {seconds} {seed:#x}` repeats this run"
         )
     }
 }
@@ -121,7 +121,7 @@ impl fmt::Display for Summary<'_> {
         } = self;
         write!(
             f,
-            "  lines moved {line_moves} times; {line_moves_busy} times one was moving already\n  \
+            "  lines moved: {line_moves}; busy: {line_moves_busy}\n  \
              actions of each CPU: {min_actions} to {max_actions}; maximum nesting depth {max_depth}"
         )?;
         errors
@@ -149,9 +149,10 @@ fn show(outcome: &Outcome, output: Output) {
 
 /// Prints the steps of the test of a line.
 fn show_steps(steps: Result<Vec<Step>, String>, output: Output) -> Result<(), CommandError> {
+    let checks = Checks::default();
     for step in steps.map_err(CommandError::Failed)? {
         output.print("storm_step", &step);
+        checks.note(true);
     }
-    output.heading("masked, unmasked and restored: passed");
-    Ok(())
+    checks.finish(output)
 }

@@ -21,7 +21,7 @@ const PERIOD: u64 = 1_000_000;
 const PERIODS: u64 = 10;
 
 /// The timeout after which an interrupt counts as missing, in nanoseconds.
-const PATIENCE: u64 = 2_000_000_000;
+const TIMEOUT: u64 = 2_000_000_000;
 
 /// The time-stamp counter.
 #[derive(Serialize)]
@@ -91,8 +91,8 @@ impl TimerRecord {
             ),
             None => println!("Local APIC timer: its rate could not be measured"),
         }
-        let answer = if self.has_deadline { "yes" } else { "no" };
-        println!("TSC-deadline mode: {answer}");
+        let value = if self.has_deadline { "yes" } else { "no" };
+        println!("TSC-deadline mode: {value}");
     }
 }
 
@@ -175,7 +175,7 @@ fn run(
     let begin = time::nanoseconds();
     let error = start(timer).err();
     if error.is_none() {
-        time::wait_until(PATIENCE, || seen() >= count);
+        time::wait_until(TIMEOUT, || seen() >= count);
     }
     let duration_ns = time::nanoseconds() - begin;
     timer.stop();

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use tocsin_logic::vector::PriorityClass;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use tocsin::line::{Line, Messages, Request, Source};
 use tocsin::pci::PciError;
 use tocsin::time;
@@ -27,22 +27,22 @@ pub struct CountedLine {
 
 /// The result of a message that was masked when the device had a reason to send it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct MaskedMessage {
     /// Whether the device set the message's pending bit.
     pub pending: bool,
     /// The number of messages that were received although the message was masked.
-    pub came_masked: u64,
+    pub received_masked: u64,
     /// Whether the message was received when it was unmasked.
-    pub came_after: bool,
+    pub received_unmasked: bool,
 }
 
-impl Held {
+impl MaskedMessage {
     /// Returns whether masking worked.
     ///
     /// Context: any.
     #[must_use]
     pub fn is_right(self) -> bool {
-        self.pending && self.came_masked == 0 && self.came_after
+        self.pending && self.received_masked == 0 && self.received_unmasked
     }
 }
 
@@ -105,27 +105,27 @@ impl CountedLine {
 
     /// Waits until more than `before` messages have been received. Returns whether they have.
     pub(super) fn wait_beyond(&self, before: u64) -> bool {
-        time::wait_until(PATIENCE, || self.received() > before)
+        time::wait_until(TIMEOUT, || self.received() > before)
     }
 
     /// Masks the message, makes the device send it by calling `cause`, and unmasks it when its
     /// pending bit is set.
-    pub(super) fn hold(
+    pub(super) fn send_masked(
         &self,
         cause: impl FnOnce() -> Result<(), PciError>,
-    ) -> Result<Held, PciError> {
+    ) -> Result<MaskedMessage, PciError> {
         let before = self.received();
         self.line.set_masked(true);
         let caused = cause();
-        let pending = caused.is_ok() && time::wait_until(PATIENCE, || self.line.is_pending());
-        let came_masked = self.received() - before;
+        let pending = caused.is_ok() && time::wait_until(TIMEOUT, || self.line.is_pending());
+        let received_masked = self.received() - before;
         self.line.set_masked(false);
         caused?;
-        let came_after = self.wait_beyond(before + came_masked);
-        Ok(Held {
+        let received_unmasked = self.wait_beyond(before + received_masked);
+        Ok(MaskedMessage {
             pending,
-            came_masked,
-            came_after,
+            received_masked,
+            received_unmasked,
         })
     }
 }

@@ -10,6 +10,6 @@ pub mod virtio_rng;
 
 /// The timeout for an interrupt, and for an operation that a device completes immediately, in
 /// nanoseconds. It is long because an emulated device may have to wait for its host.
-const PATIENCE: u64 = 2_000_000_000;
+const TIMEOUT: u64 = 2_000_000_000;
 
-pub use counted::{CountedLine, Held};
+pub use counted::{CountedLine, MaskedMessage};

@@ -8,7 +8,7 @@ use tocsin_logic::pci::express::{
 };
 use tocsin_logic::vector::PriorityClass;
 
-use super::counted::{CountedLine, Held};
+use super::counted::{CountedLine, MaskedMessage};
 use tocsin::pci::{Device, Function, PciError, bus};
 
 /// A port whose slot this driver controls, and whose messages it handles.
@@ -88,8 +88,8 @@ impl Port {
     /// # Errors
     ///
     /// Never fails: the result contains what was received.
-    pub fn command_masked(&self) -> Result<Held, PciError> {
-        self.counted.hold(|| {
+    pub fn command_masked(&self) -> Result<MaskedMessage, PciError> {
+        self.counted.send_masked(|| {
             self.send();
             Ok(())
         })

@@ -104,7 +104,7 @@ impl VirtioRng {
         let raised = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&raised);
         let mmio = registers.0;
-        let answer = move || {
+        let handler = move || {
             let status = mmio.read::<u32>(register::INTERRUPT_STATUS);
             if status == 0 {
                 return Claim::Unclaimed;
@@ -131,7 +131,7 @@ impl VirtioRng {
             class,
             cpu,
         };
-        let line = Line::new(request, answer).map_err(|error| DeviceError::Line(NAME, error))?;
+        let line = Line::new(request, handler).map_err(|error| DeviceError::Line(NAME, error))?;
         let entropy = Entropy::start(registers).map_err(|error| match error {
             VirtioError::Memory(error) => DeviceError::Memory(NAME, error),
             VirtioError::Device(what) => {
@@ -276,7 +276,7 @@ impl Transport for Registers {
         }
         self.0.write(register::QUEUE_READY, 1_u32);
         if self.0.read::<u32>(register::QUEUE_READY) != 1 {
-            return Err("the device does not take the queue");
+            return Err("the device rejected the queue");
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use tocsin_logic::pci::capability;
 use tocsin_logic::pci::virtio::{MODERN, Structure, StructureLocation, VENDOR};
 use tocsin_logic::vector::PriorityClass;
 
-use super::counted::{CountedLine, Held};
+use super::counted::{CountedLine, MaskedMessage};
 use super::virtio::{ENTROPY, Entropy, Transport, VirtioError};
 use tocsin::pci::{Device, Function, PciError, Window, Word, find};
 
@@ -148,12 +148,12 @@ impl VirtioRng {
     /// # Errors
     ///
     /// Same as [`VirtioRng::fill`].
-    pub fn fill_masked(&self) -> Result<Held, PciError> {
+    pub fn fill_masked(&self) -> Result<MaskedMessage, PciError> {
         let cause = || {
             self.entropy.request();
             self.finish().map(|_| ())
         };
-        self.counted.hold(cause)
+        self.counted.send_masked(cause)
     }
 
     /// Waits until the device has used the buffer. Returns the number of bytes that it wrote.
@@ -207,7 +207,7 @@ impl Transport for Registers {
         self.write(common::QUEUE_SIZE, entries);
         self.write(common::QUEUE_MSIX_VECTOR, MESSAGE);
         if self.read::<u16>(common::QUEUE_MSIX_VECTOR) != MESSAGE {
-            return Err("the device does not give its queue a message");
+            return Err("the device rejected the queue's MSI-X vector");
         }
         let registers = [
             common::QUEUE_DESCRIPTORS,

@@ -12,9 +12,9 @@ const CTRL_C: u8 = 3;
 
 /// The maximum number of bytes stored while a command runs. Further bytes stay in the port, where
 /// they may be lost.
-const KEPT: usize = 1024;
+const BUFFER_SIZE: usize = 1024;
 
-static TYPED: IrqMutex<ArrayVec<u8, KEPT>> = IrqMutex::new(ArrayVec::new_const());
+static TYPED: IrqMutex<ArrayVec<u8, BUFFER_SIZE>> = IrqMutex::new(ArrayVec::new_const());
 
 /// Enables Ctrl-C to cancel commands.
 pub(super) fn set_up() {

@@ -15,7 +15,7 @@ pub(super) const CLASS: PriorityClass = PriorityClass::new(4).expect("a class is
 
 /// The timeout for the interrupt of the test, in nanoseconds: a virtual CPU may have to wait for
 /// the host's scheduler, and the device for the emulator's main loop.
-const PATIENCE: u64 = 2_000_000_000;
+const TIMEOUT: u64 = 2_000_000_000;
 
 /// The time to wait for the interrupt before a byte is sent, in nanoseconds.
 const AT_ONCE: u64 = 200_000_000;
@@ -76,7 +76,7 @@ impl Port {
             // Some ports interrupt only after a byte. This byte is not visible at the beginning of
             // a line.
             console::write_bytes(b"\r");
-            time::wait_until(PATIENCE, has_arrived)
+            time::wait_until(TIMEOUT, has_arrived)
         };
         console::enable_transmit_interrupt(false);
         if !arrives {

@@ -88,7 +88,7 @@ impl Sums {
     ///
     /// Context: any.
     #[must_use]
-    pub fn is_even(self) -> bool {
+    pub fn is_balanced(self) -> bool {
         self.sent == self.received
     }
 }
@@ -113,7 +113,7 @@ static MOVING: AtomicU64 = AtomicU64::new(0);
 static ERRORS: IrqMutex<Vec<String>> = IrqMutex::new(Vec::new());
 
 /// The maximum number of errors stored.
-const MOST_ERRORS: usize = 16;
+const MAX_ERRORS: usize = 16;
 
 pub(super) fn reset() {
     for account in &ACCOUNTS {
@@ -165,7 +165,7 @@ pub(super) fn moves() -> (u64, u64) {
 pub(super) fn error(text: impl Into<String>) {
     let text = text.into();
     let mut errors = ERRORS.lock();
-    if errors.len() < MOST_ERRORS {
+    if errors.len() < MAX_ERRORS {
         errors.push(text);
     }
 }
@@ -188,6 +188,8 @@ pub(super) fn sums() -> Vec<(Kind, Sums)> {
 }
 
 /// Waits until everything that was sent has arrived. Returns whether it has.
-pub(super) fn wait_until_even(patience: u64) -> bool {
-    time::wait_until(patience, || sums().iter().all(|(_, sums)| sums.is_even()))
+pub(super) fn wait_until_balanced(timeout: u64) -> bool {
+    time::wait_until(timeout, || {
+        sums().iter().all(|(_, sums)| sums.is_balanced())
+    })
 }

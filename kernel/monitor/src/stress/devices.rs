@@ -10,7 +10,7 @@ use tocsin_logic::vector::PriorityClass;
 
 use super::account::{self, Kind, moved, received, sent};
 use super::any_cpu;
-use crate::drivers::edu::{Answered, Edu, Way};
+use crate::drivers::edu::{Edu, HandledEdu, Way};
 use crate::drivers::virtio_rng::VirtioRng;
 use tocsin::line::{Line, LineError};
 use tocsin::machine;
@@ -20,13 +20,13 @@ use tocsin::pci::PciError;
 const CLASS: PriorityClass = PriorityClass::new(7).expect("a class is 0 to 15");
 
 /// The maximum value for `edu`: bit 0 is that of its computation.
-const MOST: u32 = 0x7fff_ffff;
+const MAX_VALUE: u32 = 0x7fff_ffff;
 
 /// The devices of this machine.
 #[derive(Debug)]
 pub(super) struct Devices {
-    msi: Option<Answered>,
-    level: Option<Answered>,
+    msi: Option<HandledEdu>,
+    level: Option<HandledEdu>,
     rng: Option<VirtioRng>,
 }
 
@@ -36,7 +36,7 @@ impl Devices {
         let edu = |way| {
             let topology = &machine().ok_or(PciError::NotFound(0, 0))?.topology;
             let edu = Arc::new(Edu::claim()?);
-            edu.answer(way, CLASS, 0, topology)
+            edu.with_handler(way, CLASS, 0, topology)
         };
         Self {
             msi: present(edu(Way::Msi)),
@@ -77,16 +77,16 @@ fn present<T>(found: Result<T, PciError>) -> Option<T> {
     }
 }
 
-fn raise(answered: Option<&Answered>, kind: Kind, rng: &mut Rng) {
-    let Some(answered) = answered else { return };
-    let value = rng.u32(1..=MOST) << 1;
+fn raise(handled: Option<&HandledEdu>, kind: Kind, rng: &mut Rng) {
+    let Some(handled) = handled else { return };
+    let value = rng.u32(1..=MAX_VALUE) << 1;
     let target = rng.bool().then(|| any_cpu(rng));
-    let tally = answered.raise_with(value, || move_to(answered.line(), target));
+    let tally = handled.raise_with(value, || move_to(handled.line(), target));
     sent(kind, tally.sent);
     received(kind, tally.received + tally.empty);
     if tally.values_sent != tally.values_received {
         account::error(format!(
-            "edu was to raise {:#x}, but {:#x} came",
+            "edu: raised {:#x}, received {:#x}",
             tally.values_sent, tally.values_received
         ));
     }

@@ -25,21 +25,21 @@ const LINES: usize = 64;
 const CHAIN: u64 = 2;
 
 /// The timeout for an interrupt to arrive, in nanoseconds.
-const PATIENCE: u64 = 5_000_000_000;
+const TIMEOUT: u64 = 5_000_000_000;
 
 /// The maximum time to a timer's deadline, in nanoseconds.
-const LONGEST: u64 = 300_000;
+const MAX_DELAY: u64 = 300_000;
 
 /// A line, and whether an interrupt of it is in transit.
 struct Target {
     line: Line,
-    is_on_its_way: &'static AtomicBool,
+    is_in_flight: &'static AtomicBool,
 }
 
 static POOL: RwLock<Vec<Target>> = RwLock::new(Vec::new());
 
 /// For each line, whether an interrupt of it is in transit.
-static ON_THEIR_WAY: [AtomicBool; LINES] = [const { AtomicBool::new(false) }; LINES];
+static IN_FLIGHT: [AtomicBool; LINES] = [const { AtomicBool::new(false) }; LINES];
 
 /// Creates the lines: normally eight for each CPU, so that each CPU has several classes.
 pub(super) fn set_up(seed: u64) -> Result<(), String> {
@@ -47,8 +47,8 @@ pub(super) fn set_up(seed: u64) -> Result<(), String> {
     let count = (8 * smp::all().len()).clamp(CLASSES.count(), LINES);
     let mut pool = Vec::new();
     for (index, class) in (0..count).zip(CLASSES.cycle()) {
-        let is_on_its_way = &ON_THEIR_WAY[index];
-        is_on_its_way.store(false, Ordering::Relaxed);
+        let is_in_flight = &IN_FLIGHT[index];
+        is_in_flight.store(false, Ordering::Relaxed);
         let request = Request {
             name: "storm",
             source: Source::Message,
@@ -60,7 +60,7 @@ pub(super) fn set_up(seed: u64) -> Result<(), String> {
         let handler = move || {
             // From here on the next interrupt may be sent; it is pending until this handler has
             // ended.
-            is_on_its_way.store(false, Ordering::Release);
+            is_in_flight.store(false, Ordering::Release);
             if times.fetch_add(1, Ordering::Relaxed).is_multiple_of(CHAIN) {
                 trigger(index + 1);
             }
@@ -69,10 +69,7 @@ pub(super) fn set_up(seed: u64) -> Result<(), String> {
             received(Kind::LineIpi, 1);
         };
         let line = Line::new(request, handler).map_err(|error| format!("{error}"))?;
-        pool.push(Target {
-            line,
-            is_on_its_way,
-        });
+        pool.push(Target { line, is_in_flight });
     }
     *POOL.write() = pool;
     Ok(())
@@ -92,7 +89,7 @@ fn trigger(index: usize) {
     let Some(target) = pool.get(index) else {
         return;
     };
-    if !target.is_on_its_way.swap(true, Ordering::Acquire) {
+    if !target.is_in_flight.swap(true, Ordering::Acquire) {
         sent(Kind::LineIpi, 1);
         target.line.trigger().expect("it has no input");
     }
@@ -130,7 +127,7 @@ pub(super) fn set_timer(cpu: u32, rng: &mut Rng) {
         Err(error) => return account::error(format!("a timer of CPU {cpu}: {error}")),
     };
     sent(Kind::Timer, 1);
-    if let Err(error) = timer.after(rng.u64(0..LONGEST)) {
+    if let Err(error) = timer.after(rng.u64(0..MAX_DELAY)) {
         return account::error(format!("starting a timer of CPU {cpu}: {error}"));
     }
     if rng.bool() && timer.cancel() {
@@ -138,12 +135,12 @@ pub(super) fn set_timer(cpu: u32, rng: &mut Rng) {
         return;
     }
     // A drop before its function is called would be another way to cancel it.
-    time::wait_until(PATIENCE, || timer.fired() > 0);
+    time::wait_until(TIMEOUT, || timer.fired() > 0);
 }
 
 /// Creates a line, sends its interrupt, and drops it when the interrupt has arrived.
-pub(super) fn come_and_go(cpu: u32, rng: &mut Rng) {
-    let came = alloc::sync::Arc::new(AtomicBool::new(false));
+pub(super) fn create_and_drop_line(cpu: u32, rng: &mut Rng) {
+    let was_received = alloc::sync::Arc::new(AtomicBool::new(false));
     let class = rng.u8(CLASSES);
     let request = Request {
         name: "storm, short",
@@ -152,17 +149,17 @@ pub(super) fn come_and_go(cpu: u32, rng: &mut Rng) {
         cpu,
     };
     let handler = {
-        let came = alloc::sync::Arc::clone(&came);
+        let was_received = alloc::sync::Arc::clone(&was_received);
         move || {
             received(Kind::ShortLivedLine, 1);
-            came.store(true, Ordering::Release);
+            was_received.store(true, Ordering::Release);
         }
     };
     match Line::new(request, handler) {
         Ok(line) => {
             sent(Kind::ShortLivedLine, 1);
             line.trigger().expect("it has no input");
-            time::wait_until(PATIENCE, || came.load(Ordering::Acquire));
+            time::wait_until(TIMEOUT, || was_received.load(Ordering::Acquire));
         }
         // All vectors of the class are in use at the moment.
         Err(LineError::Vectors { .. }) => {}
@@ -199,7 +196,7 @@ pub(super) fn call_all() {
 }
 
 /// Defers work to a CPU.
-pub(super) fn put_off(cpu: u32) {
+pub(super) fn defer(cpu: u32) {
     extern "C" fn work(_: usize) {
         received(Kind::DeferredWork, 1);
     }

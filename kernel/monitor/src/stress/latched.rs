@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use tocsin_logic::vector::PriorityClass;
 
-use super::unclaimed::{CLASS, Event, Step, WATCH, wait_for};
+use super::unclaimed::{CLASS, Event, OBSERVATION_TIME, Step, wait_for};
 use tocsin::devices::serial::{Port, Serial};
 use tocsin::{cpu, time};
 
@@ -37,7 +37,7 @@ pub fn run() -> Result<Vec<Step>, String> {
         steps.push(Step { time_ns, event });
     };
     // An empty transmitter is a reason to interrupt, but not on all ports.
-    time::wait_until(WATCH, || port.emptied() > 0);
+    time::wait_until(OBSERVATION_TIME, || port.emptied() > 0);
     ordinary(&mut port)?;
     step(Event::Handled { count: ORDINARY });
     // Interrupts without a reason, as a broken device sends them.
@@ -53,12 +53,14 @@ pub fn run() -> Result<Vec<Step>, String> {
     });
     let before = port.emptied();
     send(&mut port)?;
-    time::spin_for(WATCH);
+    time::spin_for(OBSERVATION_TIME);
     if port.line().describe().is_masked {
         if port.emptied() != before {
-            return Err("the line is masked, but an interrupt came".into());
+            return Err("an interrupt was delivered although the line was masked".into());
         }
-        step(Event::Silent { duration_ns: WATCH });
+        step(Event::Silent {
+            duration_ns: OBSERVATION_TIME,
+        });
     }
     wait_for("the interrupt of the byte", || port.emptied() == before + 1)?;
     step(Event::Retried);

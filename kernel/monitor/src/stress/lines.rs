@@ -20,22 +20,22 @@ use tocsin::smp::{self, Online};
 use tocsin::{cancel, cpu, time};
 
 /// The timeout for the interrupts to arrive, in nanoseconds.
-const PATIENCE: u64 = 5_000_000_000;
+const TIMEOUT: u64 = 5_000_000_000;
 
 /// The sizes of the vector blocks.
 const BLOCKS: [u8; 4] = [2, 4, 8, 16];
 
 /// The result of the test.
 #[derive(Debug, Default)]
-pub struct Tried {
+pub struct LineTest {
     /// The number of vectors that had a line, each of which was triggered once.
     pub vectors: u64,
-    /// The number of interrupts that arrived, all on the correct CPU.
-    pub arrived: u64,
+    /// The number of interrupts received, all on the correct CPU.
+    pub received: u64,
     /// The number of vector blocks allocated.
     pub blocks: u64,
     /// The number of requests that failed as expected.
-    pub refused: u64,
+    pub rejected: u64,
     /// The number of level-triggered inputs that had a vector of their own.
     pub levels: u64,
     /// The errors found.
@@ -44,7 +44,7 @@ pub struct Tried {
 
 /// The record of one line's handler.
 #[derive(Debug, Default)]
-struct Seen {
+struct Deliveries {
     times: AtomicU64,
     cpu: AtomicU32,
 }
@@ -58,25 +58,25 @@ struct Seen {
 /// # Errors
 ///
 /// [`LineError::Offline`].
-pub fn try_all(cpu: u32) -> Result<Tried, LineError> {
+pub fn try_all(cpu: u32) -> Result<LineTest, LineError> {
     let target = smp::find(cpu).ok_or(LineError::Offline(Offline(cpu)))?;
-    let mut tried = Tried::default();
+    let mut test = LineTest::default();
     let before = raw::available(target.cpu);
-    let lines = take_all(target, &mut tried);
-    use_once(&lines, cpu, &mut tried);
+    let lines = take_all(target, &mut test);
+    use_once(&lines, cpu, &mut test);
     drop(lines);
     for count in BLOCKS {
         if cancel::is_requested() {
-            return Ok(tried);
+            return Ok(test);
         }
-        take_block(target, count, &mut tried);
+        take_block(target, count, &mut test);
     }
-    refuse(target, &mut tried);
-    keep_apart(cpu, &mut tried);
+    check_rejections(target, &mut test);
+    check_exclusive_inputs(cpu, &mut test);
     if raw::available(target.cpu) != before {
-        tried.errors.push("vectors were not given back".into());
+        test.errors.push("vectors were not given back".into());
     }
-    Ok(tried)
+    Ok(test)
 }
 
 fn request(cpu: u32, class: PriorityClass) -> Request {
@@ -89,24 +89,24 @@ fn request(cpu: u32, class: PriorityClass) -> Request {
 }
 
 /// Allocates every vector of every class.
-fn take_all(target: &Online, tried: &mut Tried) -> Vec<(Line, Arc<Seen>)> {
+fn take_all(target: &Online, test: &mut LineTest) -> Vec<(Line, Arc<Deliveries>)> {
     let cpu = target.cpu.id();
     let mut lines = Vec::new();
     for class in (0..16).filter_map(PriorityClass::new) {
         let there = raw::available_in(target.cpu, class);
         let mut had = 0;
         let end = loop {
-            let seen = Arc::new(Seen::default());
+            let deliveries = Arc::new(Deliveries::default());
             let handler = {
-                let seen = Arc::clone(&seen);
+                let deliveries = Arc::clone(&deliveries);
                 move || {
-                    seen.cpu.store(cpu::current().id(), Ordering::Relaxed);
-                    seen.times.fetch_add(1, Ordering::Release);
+                    deliveries.cpu.store(cpu::current().id(), Ordering::Relaxed);
+                    deliveries.times.fetch_add(1, Ordering::Release);
                 }
             };
             match Line::new(request(cpu, class), handler) {
                 Ok(_) if cancel::is_requested() => return lines,
-                Ok(line) => lines.push((line, seen)),
+                Ok(line) => lines.push((line, deliveries)),
                 Err(error) => break error,
             }
             had += 1;
@@ -117,35 +117,36 @@ fn take_all(target: &Online, tried: &mut Tried) -> Vec<(Line, Arc<Seen>)> {
                 if named == cpu && exhausted.class == class && exhausted.free_in_class == 0
         );
         if had != there || !is_right {
-            tried.errors.push(format!(
+            test.errors.push(format!(
                 "class {}: {had} of {there} vectors, then: {end}",
                 class.get()
             ));
         }
-        tried.refused += 1;
+        test.rejected += 1;
     }
-    tried.vectors = lines.len() as u64;
+    test.vectors = lines.len() as u64;
     lines
 }
 
 /// Triggers each line once.
-fn use_once(lines: &[(Line, Arc<Seen>)], cpu: u32, tried: &mut Tried) {
+fn use_once(lines: &[(Line, Arc<Deliveries>)], cpu: u32, test: &mut LineTest) {
     for (line, _) in lines {
         line.trigger().expect("it has no input");
     }
-    let has_come = |(_, seen): &(Line, Arc<Seen>)| seen.times.load(Ordering::Acquire) > 0;
+    let has_come =
+        |(_, deliveries): &(Line, Arc<Deliveries>)| deliveries.times.load(Ordering::Acquire) > 0;
     let is_over = || cancel::is_requested() || lines.iter().all(has_come);
-    time::wait_until(PATIENCE, is_over);
+    time::wait_until(TIMEOUT, is_over);
     if cancel::was_requested() {
         return;
     }
-    for (line, seen) in lines {
-        let times = seen.times.load(Ordering::Acquire);
-        let ran_on = seen.cpu.load(Ordering::Relaxed);
-        tried.arrived += times;
+    for (line, deliveries) in lines {
+        let times = deliveries.times.load(Ordering::Acquire);
+        let ran_on = deliveries.cpu.load(Ordering::Relaxed);
+        test.received += times;
         if times != 1 || ran_on != cpu {
-            tried.errors.push(format!(
-                "{} of CPU {cpu} came {times} times, the last on CPU {ran_on}",
+            test.errors.push(format!(
+                "{} of CPU {cpu} was handled {times} times, the last on CPU {ran_on}",
                 line.vector()
             ));
         }
@@ -154,7 +155,7 @@ fn use_once(lines: &[(Line, Arc<Seen>)], cpu: u32, tried: &mut Tried) {
 
 /// Allocates all blocks of this size. Their first vectors must be multiples of the size, and they
 /// must not overlap.
-fn take_block(target: &Online, count: u8, tried: &mut Tried) {
+fn take_block(target: &Online, count: u8, test: &mut LineTest) {
     let cpu = target.cpu.id();
     let mut firsts: Vec<u8> = Vec::new();
     let mut lines = Vec::new();
@@ -164,7 +165,7 @@ fn take_block(target: &Online, count: u8, tried: &mut Tried) {
             lines.push(line);
         }
     }
-    tried.blocks += firsts.len() as u64;
+    test.blocks += firsts.len() as u64;
     firsts.sort_unstable();
     let overlap = firsts.windows(2).any(|pair| pair[1] - pair[0] < count);
     let crooked = firsts.iter().any(|first| first % count != 0);
@@ -172,14 +173,13 @@ fn take_block(target: &Online, count: u8, tried: &mut Tried) {
     let mut classes = (0..16).filter_map(PriorityClass::new);
     let any_left = classes.any(|class| left.find_block(class, count).is_some());
     if overlap || crooked || any_left {
-        tried
-            .errors
+        test.errors
             .push(format!("blocks of {count} begin at {firsts:x?}"));
     }
 }
 
 /// Makes requests that must fail.
-fn refuse(target: &Online, tried: &mut Tried) {
+fn check_rejections(target: &Online, test: &mut LineTest) {
     let cpu = target.cpu.id();
     // The vectors of this class are free again, because all lines have been dropped.
     let Some(class) = PriorityClass::new(3) else {
@@ -211,28 +211,28 @@ fn refuse(target: &Online, tried: &mut Tried) {
         ),
     ];
     for (asked, expected) in cases {
-        expect_refusal(asked, &expected, tried);
+        expect_rejection(asked, &expected, test);
     }
     // A pin that is in use, in this case by this test.
     let source = Source::Isa(3);
     if let Ok(first) = Line::new(Request { source, ..good }, || {}) {
         let Some(gsi) = first.gsi() else { return };
         let expected = LineError::Input(InputError::Claimed(gsi)).to_string();
-        expect_refusal(Request { source, ..good }, &expected, tried);
+        expect_rejection(Request { source, ..good }, &expected, test);
         drop(first);
         match Line::new(Request { source, ..good }, || {}) {
             Ok(_) => {}
-            Err(error) => tried
+            Err(error) => test
                 .errors
-                .push(format!("a pin that was given back cannot be had: {error}")),
+                .push(format!("a freed pin is not available: {error}")),
         }
     }
-    refuse_ipi(good, tried);
+    check_ipi_rejection(good, test);
 }
 
 /// Sends an IPI to the line of a level-triggered input, which must fail, if there is a free ISA
 /// interrupt of this type.
-fn refuse_ipi(good: Request, tried: &mut Tried) {
+fn check_ipi_rejection(good: Request, test: &mut LineTest) {
     let lines = (0..16).filter_map(|irq| {
         let source = Source::Isa(irq);
         Line::new(Request { source, ..good }, || Claim::Unclaimed).ok()
@@ -241,8 +241,8 @@ fn refuse_ipi(good: Request, tried: &mut Tried) {
         return;
     };
     match line.trigger() {
-        Err(LineError::Level) => tried.refused += 1,
-        other => tried.errors.push(format!(
+        Err(LineError::Level) => test.rejected += 1,
+        other => test.errors.push(format!(
             "an IPI to a level-triggered input: {other:?}, expected a refusal"
         )),
     }
@@ -250,7 +250,7 @@ fn refuse_ipi(good: Request, tried: &mut Tried) {
 
 /// Allocates all free level-triggered ISA interrupts, alternately on the boot CPU and on CPU number
 /// `cpu`, and moves them all to the latter. No two may share a vector.
-fn keep_apart(cpu: u32, tried: &mut Tried) {
+fn check_exclusive_inputs(cpu: u32, test: &mut LineTest) {
     let Some(class) = PriorityClass::new(3) else {
         return;
     };
@@ -266,36 +266,34 @@ fn keep_apart(cpu: u32, tried: &mut Tried) {
             lines.push(line);
         }
     }
-    tried.levels += lines.len() as u64;
+    test.levels += lines.len() as u64;
     for round in ["on two CPUs", "after a move"] {
         let vectors: Vec<Vector> = lines.iter().map(Line::vector).collect();
         let distinct: VectorSet = vectors.iter().copied().collect();
         if distinct.len() as usize != vectors.len() {
-            tried.errors.push(format!(
+            test.errors.push(format!(
                 "level-triggered inputs share vectors {round}: {vectors:x?}"
             ));
         }
         for line in &lines {
             if let Err(error) = line.move_to(cpu) {
-                tried
-                    .errors
+                test.errors
                     .push(format!("a level-triggered input stays: {error}"));
             }
         }
     }
 }
 
-fn expect_refusal(asked: Request, expected: &str, tried: &mut Tried) {
+fn expect_rejection(asked: Request, expected: &str, test: &mut LineTest) {
     match Line::new(asked, || {}) {
-        Err(error) if error.to_string() == expected => tried.refused += 1,
-        Err(error) => tried
+        Err(error) if error.to_string() == expected => test.rejected += 1,
+        Err(error) => test
             .errors
             .push(format!("found {error:?}, expected {expected:?}")),
         Ok(line) => {
             let Vector(vector) = line.vector();
-            tried
-                .errors
-                .push(format!("vector {vector:#04x} was given out for {asked:?}"));
+            test.errors
+                .push(format!("vector {vector:#04x} was allocated for {asked:?}"));
         }
     }
 }

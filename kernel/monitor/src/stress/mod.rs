@@ -34,7 +34,7 @@ pub use account::{Kind, Sums};
 const SECOND: u64 = 1_000_000_000;
 
 /// The timeout for outstanding interrupts to arrive after the last one was sent, in nanoseconds.
-const PATIENCE: u64 = 5_000_000_000;
+const TIMEOUT: u64 = 5_000_000_000;
 
 /// The result of the storm test.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Outcome {
     /// Context: any.
     #[must_use]
     pub fn is_right(&self) -> bool {
-        let even = self.account.iter().all(|(_, sums)| sums.is_even());
+        let even = self.account.iter().all(|(_, sums)| sums.is_balanced());
         even && self.actions.0 > 0 && self.errors.is_empty()
     }
 }
@@ -73,8 +73,8 @@ static LEADER: AtomicU32 = AtomicU32::new(0);
 static SEED: AtomicU64 = AtomicU64::new(0);
 
 /// The minimum and maximum number of actions of a CPU.
-static LEAST: AtomicU64 = AtomicU64::new(0);
-static MOST: AtomicU64 = AtomicU64::new(0);
+static MIN_ACTIONS: AtomicU64 = AtomicU64::new(0);
+static MAX_ACTIONS: AtomicU64 = AtomicU64::new(0);
 
 /// Runs the storm test for `seconds`, with a log message for each second. The caller runs in a
 /// thread; only one test may run at a time.
@@ -91,15 +91,15 @@ pub fn run(seconds: u64, seed: u64) -> Result<Outcome, String> {
     ipis::set_up(seed)?;
     SEED.store(seed, Ordering::Relaxed);
     LEADER.store(cpu::current().id(), Ordering::Relaxed);
-    LEAST.store(u64::MAX, Ordering::Relaxed);
-    MOST.store(0, Ordering::Relaxed);
+    MIN_ACTIONS.store(u64::MAX, Ordering::Relaxed);
+    MAX_ACTIONS.store(0, Ordering::Relaxed);
     let end = time::nanoseconds() + seconds * SECOND;
     END.store(end, Ordering::Release);
-    let result = jobs::run_on_all(blow_here);
-    let quiet = account::wait_until_even(PATIENCE);
+    let result = jobs::run_on_all(run_on_this_cpu);
+    let quiet = account::wait_until_balanced(TIMEOUT);
     ipis::tear_down();
     if !quiet {
-        account::error("not everything that was sent arrived within 5 s of the end");
+        account::error("interrupts are missing 5 s after the end");
     }
     result.map_err(|error| format!("{error}"))?;
     let blocks = handlers::all_cpus();
@@ -107,7 +107,10 @@ pub fn run(seconds: u64, seed: u64) -> Result<Outcome, String> {
     Ok(Outcome {
         account: account::sums(),
         moves: account::moves(),
-        actions: (LEAST.load(Ordering::Relaxed), MOST.load(Ordering::Relaxed)),
+        actions: (
+            MIN_ACTIONS.load(Ordering::Relaxed),
+            MAX_ACTIONS.load(Ordering::Relaxed),
+        ),
         depth: depths.max().unwrap_or(0),
         errors: account::take_errors(),
     })
@@ -115,7 +118,7 @@ pub fn run(seconds: u64, seed: u64) -> Result<Outcome, String> {
 
 /// The loop of every CPU until the end; the leader also drives the devices. Each CPU first performs
 /// every action once, because a slow host may not leave it time for more.
-fn blow_here(cpu: u64) {
+fn run_on_this_cpu(cpu: u64) {
     // The cast is lossless: it is the number of a CPU.
     let mut rng = rng_of(cpu as u32);
     let is_leader = cpu == u64::from(LEADER.load(Ordering::Relaxed));
@@ -137,7 +140,7 @@ fn blow_here(cpu: u64) {
             devices.act(&mut rng);
             let seconds = rest / SECOND;
             if seconds < left && left != u64::MAX {
-                log::info!("storm: {} s to go", seconds + 1);
+                log::info!("storm: {} s left", seconds + 1);
             }
             left = seconds;
         }
@@ -146,8 +149,8 @@ fn blow_here(cpu: u64) {
 }
 
 fn note_actions(actions: u64) {
-    LEAST.fetch_min(actions, Ordering::Relaxed);
-    MOST.fetch_max(actions, Ordering::Relaxed);
+    MIN_ACTIONS.fetch_min(actions, Ordering::Relaxed);
+    MAX_ACTIONS.fetch_max(actions, Ordering::Relaxed);
 }
 
 fn rng_of(cpu: u32) -> Rng {
@@ -161,7 +164,7 @@ enum Action {
     Call,
     CallAndWait,
     CallAll,
-    PutOff,
+    Defer,
     SetTimer,
     ComeAndGo,
     Move,
@@ -174,7 +177,7 @@ impl Action {
         Self::Call,
         Self::CallAndWait,
         Self::CallAll,
-        Self::PutOff,
+        Self::Defer,
         Self::SetTimer,
         Self::ComeAndGo,
         Self::Move,
@@ -187,7 +190,7 @@ impl Action {
             45..52 => Self::Call,
             52..60 => Self::CallAndWait,
             60..62 => Self::CallAll,
-            62..80 => Self::PutOff,
+            62..80 => Self::Defer,
             80..88 => Self::SetTimer,
             88..94 => Self::ComeAndGo,
             94..99 => Self::Move,
@@ -202,17 +205,17 @@ impl Action {
             Self::Call => ipis::call(cpu, false),
             Self::CallAndWait => ipis::call(cpu, true),
             Self::CallAll => ipis::call_all(),
-            Self::PutOff => ipis::put_off(cpu),
+            Self::Defer => ipis::defer(cpu),
             Self::SetTimer => ipis::set_timer(cpu, rng),
-            Self::ComeAndGo => ipis::come_and_go(cpu, rng),
+            Self::ComeAndGo => ipis::create_and_drop_line(cpu, rng),
             Self::Move => ipis::move_any(cpu, rng),
-            Self::Ask => ask(cpu),
+            Self::Ask => request_backtrace(cpu),
         }
     }
 }
 
 /// Requests a backtrace of a CPU by NMI.
-fn ask(cpu: u32) {
+fn request_backtrace(cpu: u32) {
     match nmi::backtrace_of(cpu) {
         Ok(_) => account::sent_and_received(Kind::Nmi),
         // Another CPU is requesting a backtrace of that CPU.

@@ -71,13 +71,13 @@ pub fn totals() -> (u64, u64) {
 }
 
 /// The timeout of both CPUs, in nanoseconds.
-const PATIENCE: u64 = 20_000_000_000;
+const TIMEOUT: u64 = 20_000_000_000;
 
 /// The maximum number of iterations of the interrupted loop, which take several seconds.
-const TURNS: u64 = 1 << 28;
+const ITERATIONS: u64 = 1 << 28;
 
 /// The shared state of both CPUs.
-struct Scene {
+struct TestState {
     target: AtomicU32,
     sender: AtomicU32,
     /// 0 for [`Moment::Inside`], otherwise the address.
@@ -91,7 +91,7 @@ struct Scene {
     intact: AtomicBool,
 }
 
-static SCENE: Scene = Scene {
+static STATE: TestState = TestState {
     target: AtomicU32::new(0),
     sender: AtomicU32::new(0),
     moment: AtomicU64::new(0),
@@ -120,21 +120,21 @@ pub(crate) fn run(target: u32, moment: Moment) -> Result<Outcome, jobs::JobError
         Moment::Inside => (next.unwrap_or(target), 0),
         Moment::Before(address) => (target, address),
     };
-    SCENE.target.store(target, Ordering::Relaxed);
-    SCENE.sender.store(sender, Ordering::Relaxed);
-    SCENE.moment.store(address, Ordering::Relaxed);
-    for counter in [&SCENE.runs, &SCENE.now, &SCENE.concurrent] {
+    STATE.target.store(target, Ordering::Relaxed);
+    STATE.sender.store(sender, Ordering::Relaxed);
+    STATE.moment.store(address, Ordering::Relaxed);
+    for counter in [&STATE.runs, &STATE.now, &STATE.concurrent] {
         counter.store(0, Ordering::Relaxed);
     }
-    SCENE.intact.store(false, Ordering::Relaxed);
-    SCENE.open.store(false, Ordering::Release);
-    jobs::run_on_all(play)?;
+    STATE.intact.store(false, Ordering::Relaxed);
+    STATE.open.store(false, Ordering::Release);
+    jobs::run_on_all(run_here)?;
     let outcome = Outcome {
         sender,
-        runs: SCENE.runs.load(Ordering::Acquire),
-        concurrent: SCENE.concurrent.load(Ordering::Relaxed),
-        nested: SCENE.nested.load(Ordering::Relaxed),
-        intact: SCENE.intact.load(Ordering::Relaxed),
+        runs: STATE.runs.load(Ordering::Acquire),
+        concurrent: STATE.concurrent.load(Ordering::Relaxed),
+        nested: STATE.nested.load(Ordering::Relaxed),
+        intact: STATE.intact.load(Ordering::Relaxed),
     };
     ALL.fetch_add(1, Ordering::Relaxed);
     RIGHT.fetch_add(u64::from(outcome.is_right()), Ordering::Relaxed);
@@ -142,22 +142,22 @@ pub(crate) fn run(target: u32, moment: Moment) -> Result<Outcome, jobs::JobError
 }
 
 /// The job of each CPU; `cpu` is its number.
-fn play(cpu: u64) {
+fn run_here(cpu: u64) {
     // The cast is lossless: CPU numbers have 32 bits.
     let cpu = cpu as u32;
-    let sender = SCENE.sender.load(Ordering::Relaxed);
-    if cpu == SCENE.target.load(Ordering::Relaxed) {
-        be_interrupted(cpu);
+    let sender = STATE.sender.load(Ordering::Relaxed);
+    if cpu == STATE.target.load(Ordering::Relaxed) {
+        interrupt_target(cpu);
     } else if cpu == sender {
-        time::wait_until(PATIENCE, || SCENE.open.load(Ordering::Acquire));
+        time::wait_until(TIMEOUT, || STATE.open.load(Ordering::Acquire));
         // If the first NMI has not arrived, this one is harmless.
         // SAFETY: The handler uses only atomics, except for the deliberate effects on its own CPU.
-        let _ = unsafe { call(SCENE.target.load(Ordering::Relaxed), handler, 0) };
+        let _ = unsafe { call(STATE.target.load(Ordering::Relaxed), handler, 0) };
     }
 }
 
 /// The job of the target: it sends the first NMI to itself, with known values in all registers.
-fn be_interrupted(_own: u32) {
+fn interrupt_target(_own: u32) {
     let block = cpu::current();
     let nested = NMI.of(block).counts().nested;
     // No other command may be sent between the preparation of this one and its write.
@@ -165,28 +165,28 @@ fn be_interrupted(_own: u32) {
         let prepared = local()
             .prepare(Icr::nmi(Destination::Physical(local().id())))
             .ok();
-        // SAFETY: The handler is written for an NMI, which `hold` sends.
+        // SAFETY: The handler is written for an NMI, which `spin_interrupted` sends.
         let request = || unsafe { hooks::request_nmi_call(block, handler, 0) };
         if let Some(write) = prepared.filter(|_| request()) {
-            let mut held = Held::new(write);
-            // SAFETY: The write is the one that sends the prepared NMI. `held` outlives the call.
-            // Interrupts are disabled.
-            let intact = unsafe { hold(&raw mut held) } == 0;
-            SCENE.intact.store(intact, Ordering::Relaxed);
+            let mut interrupted = Interrupted::new(write);
+            // SAFETY: The write is the one that sends the prepared NMI. `interrupted` outlives the
+            // call. Interrupts are disabled.
+            let intact = unsafe { spin_interrupted(&raw mut interrupted) } == 0;
+            STATE.intact.store(intact, Ordering::Relaxed);
         }
     });
-    SCENE
+    STATE
         .nested
         .store(NMI.of(block).counts().nested - nested, Ordering::Relaxed);
 }
 
 /// The handler of both NMIs.
 extern "C" fn handler(_: usize) {
-    let now = SCENE.now.fetch_add(1, Ordering::Relaxed) + 1;
-    SCENE.concurrent.fetch_max(now, Ordering::Relaxed);
-    let runs = SCENE.runs.load(Ordering::Relaxed);
+    let now = STATE.now.fetch_add(1, Ordering::Relaxed) + 1;
+    STATE.concurrent.fetch_max(now, Ordering::Relaxed);
+    let runs = STATE.runs.load(Ordering::Relaxed);
     if runs == 0 {
-        match SCENE.moment.load(Ordering::Relaxed) {
+        match STATE.moment.load(Ordering::Relaxed) {
             0 => wait_inside(),
             address => {
                 send_second();
@@ -197,30 +197,30 @@ extern "C" fn handler(_: usize) {
     } else {
         Dr7::write(Dr7Value::from(Dr7Flags::empty()));
     }
-    SCENE.now.fetch_sub(1, Ordering::Relaxed);
+    STATE.now.fetch_sub(1, Ordering::Relaxed);
     // This is the last step: the interrupted code continues when the value is 2.
-    SCENE.runs.store(runs + 1, Ordering::Release);
+    STATE.runs.store(runs + 1, Ordering::Release);
 }
 
 /// Unblocks NMIs, and waits for the second one.
 fn wait_inside() {
     x86_64::instructions::interrupts::int3();
-    if SCENE.sender.load(Ordering::Relaxed) == SCENE.target.load(Ordering::Relaxed) {
+    if STATE.sender.load(Ordering::Relaxed) == STATE.target.load(Ordering::Relaxed) {
         send_second();
     }
-    SCENE.open.store(true, Ordering::Release);
-    time::wait_until(PATIENCE, || nmi::is_latched(cpu::current()));
+    STATE.open.store(true, Ordering::Release);
+    time::wait_until(TIMEOUT, || nmi::is_latched(cpu::current()));
 }
 
 /// Sends the second NMI to this CPU. If the send fails, the number of runs shows it.
 fn send_second() {
-    // SAFETY: As in `play`.
+    // SAFETY: As in `run_here`.
     let _ = unsafe { call(cpu::current().id(), handler, 0) };
 }
 
 /// The register values of the interrupted code, and the variables of its loop.
 #[repr(C)]
-struct Held {
+struct Interrupted {
     rax: u64,
     rcx: u64,
     rdx: u64,
@@ -231,16 +231,16 @@ struct Held {
     /// Whether `wrmsr` sends the NMI; otherwise a store of `r9` to the address in `r8` does.
     by_msr: u64,
     runs: *const AtomicU32,
-    turns: u64,
+    iterations: u64,
     rsp: u64,
     rflags: u64,
 }
 
-impl Held {
+impl Interrupted {
     fn new(write: LastWrite) -> Self {
         let pattern =
             |number: u64| 0x0123_4567_89ab_cdef_u64.rotate_left(number as u32 * 4) ^ number;
-        let mut held = Self {
+        let mut interrupted = Self {
             rax: pattern(0),
             rcx: pattern(1),
             rdx: pattern(2),
@@ -249,24 +249,24 @@ impl Held {
             rsi: pattern(6),
             r: core::array::from_fn(|index| pattern(8 + index as u64)),
             by_msr: 0,
-            runs: &raw const SCENE.runs,
-            turns: TURNS,
+            runs: &raw const STATE.runs,
+            iterations: ITERATIONS,
             rsp: 0,
             rflags: 0,
         };
         match write {
             LastWrite::Msr { register, value } => {
-                held.by_msr = 1;
-                held.rcx = register.into();
-                held.rax = value & 0xffff_ffff;
-                held.rdx = value >> 32;
+                interrupted.by_msr = 1;
+                interrupted.rcx = register.into();
+                interrupted.rax = value & 0xffff_ffff;
+                interrupted.rdx = value >> 32;
             }
             LastWrite::Memory { address, value } => {
-                held.r[0] = address;
-                held.r[1] = value.into();
+                interrupted.r[0] = address;
+                interrupted.r[1] = value.into();
             }
         }
-        held
+        interrupted
     }
 }
 
@@ -275,9 +275,9 @@ impl Held {
 ///
 /// # Safety
 ///
-/// The write that `held` describes must be sound. Interrupts must be disabled.
+/// The write that `interrupted` describes must be sound. Interrupts must be disabled.
 #[unsafe(naked)]
-unsafe extern "C" fn hold(held: *mut Held) -> u64 {
+unsafe extern "C" fn spin_interrupted(interrupted: *mut Interrupted) -> u64 {
     naked_asm!(
         "push rbx",
         "push rbp",
@@ -316,7 +316,7 @@ unsafe extern "C" fn hold(held: *mut Held) -> u64 {
         "mov rax, [rdi + {rax}]",
         "jae 4f",
         "pause",
-        "dec qword ptr [rdi + {turns}]",
+        "dec qword ptr [rdi + {iterations}]",
         "jnz 3b",
         "4: cmp rcx, [rdi + {rcx}]",
         "jne 9f",
@@ -366,17 +366,17 @@ unsafe extern "C" fn hold(held: *mut Held) -> u64 {
         "9: mov eax, 1",
         "jmp 5b",
         canary = const 0x5ca1_ab1e,
-        rax = const offset_of!(Held, rax),
-        rcx = const offset_of!(Held, rcx),
-        rdx = const offset_of!(Held, rdx),
-        rbx = const offset_of!(Held, rbx),
-        rbp = const offset_of!(Held, rbp),
-        rsi = const offset_of!(Held, rsi),
-        r = const offset_of!(Held, r),
-        by_msr = const offset_of!(Held, by_msr),
-        runs = const offset_of!(Held, runs),
-        turns = const offset_of!(Held, turns),
-        rsp = const offset_of!(Held, rsp),
-        rflags = const offset_of!(Held, rflags),
+        rax = const offset_of!(Interrupted, rax),
+        rcx = const offset_of!(Interrupted, rcx),
+        rdx = const offset_of!(Interrupted, rdx),
+        rbx = const offset_of!(Interrupted, rbx),
+        rbp = const offset_of!(Interrupted, rbp),
+        rsi = const offset_of!(Interrupted, rsi),
+        r = const offset_of!(Interrupted, r),
+        by_msr = const offset_of!(Interrupted, by_msr),
+        runs = const offset_of!(Interrupted, runs),
+        iterations = const offset_of!(Interrupted, iterations),
+        rsp = const offset_of!(Interrupted, rsp),
+        rflags = const offset_of!(Interrupted, rflags),
     )
 }

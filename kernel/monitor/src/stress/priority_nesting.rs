@@ -9,63 +9,53 @@
 use crate::raw;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use tocsin_logic::vector::{Vector, fixed};
+use tocsin_logic::vector::Vector;
+// Two vectors in each class except the highest: those of `NESTED` nest, those of `PENDING` stay
+// pending.
+use tocsin_logic::vector::fixed::{NESTING_FIRST as NESTED, NESTING_SECOND as PENDING};
 
 use tocsin::apic::local;
 use tocsin::cpu::{self, handlers};
 use tocsin::hw::processor::timestamp;
 use tocsin::{priority, time};
 
-/// The vectors, two in each class except the highest: those of `A` nest, those of `B` stay pending.
-const A: [u8; 4] = [
-    fixed::NESTING_FIRST[0].get(),
-    fixed::NESTING_FIRST[1].get(),
-    fixed::NESTING_FIRST[2].get(),
-    fixed::NESTING_FIRST[3].get(),
-];
-const B: [u8; 3] = [
-    fixed::NESTING_SECOND[0].get(),
-    fixed::NESTING_SECOND[1].get(),
-    fixed::NESTING_SECOND[2].get(),
-];
-
 /// The record of a handler: the vector, and whether the handler begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The vector.
-    pub vector: u8,
+    pub vector: Vector,
     /// Whether its handler begins; otherwise it ends.
     pub begins: bool,
 }
 
-/// The expected steps: the `A` vectors of classes 2, 5, 9 and 14 nest. The last handler sends the
-/// `B` vectors of all lower classes. Each is delivered when the `A` handler of its own class has
-/// ended, inside the next lower `A` handler.
+/// The expected steps: the `NESTED` vectors of classes 2, 5, 9 and 14 nest. The last handler sends
+/// the `PENDING` vectors of all lower classes. Each is delivered when the `NESTED` handler of its
+/// own class has ended, inside the next lower `NESTED` handler.
 pub const EXPECTED: [Step; 14] = [
-    begin(A[0]),
-    begin(A[1]),
-    begin(A[2]),
-    begin(A[3]),
-    end(A[3]),
-    end(A[2]),
-    begin(B[2]),
-    end(B[2]),
-    end(A[1]),
-    begin(B[1]),
-    end(B[1]),
-    end(A[0]),
-    begin(B[0]),
-    end(B[0]),
+    begin(NESTED[0]),
+    begin(NESTED[1]),
+    begin(NESTED[2]),
+    begin(NESTED[3]),
+    end(NESTED[3]),
+    end(NESTED[2]),
+    begin(PENDING[2]),
+    end(PENDING[2]),
+    end(NESTED[1]),
+    begin(PENDING[1]),
+    end(PENDING[1]),
+    end(NESTED[0]),
+    begin(PENDING[0]),
+    end(PENDING[0]),
 ];
 
-const fn begin(vector: u8) -> Step {
+const fn begin(vector: Vector) -> Step {
     Step {
         vector,
         begins: true,
     }
 }
 
-const fn end(vector: u8) -> Step {
+const fn end(vector: Vector) -> Step {
     Step {
         vector,
         begins: false,
@@ -77,7 +67,7 @@ const STEPS: usize = 32;
 
 /// The timeout for a self-IPI to arrive, in nanoseconds, which is far longer than the latency. A
 /// missing interrupt shows in the timeline.
-const PATIENCE: u64 = 2_000_000_000;
+const TIMEOUT: u64 = 2_000_000_000;
 
 /// The timeline of one CPU. Only that CPU writes it; other CPUs read it afterwards.
 #[derive(Debug)]
@@ -126,10 +116,10 @@ impl TimeLine {
         // A handler of a higher class may record a step between the two statements. Its index is
         // then higher than this one's, in the order of execution.
         let index = self.length.fetch_add(1, Ordering::Relaxed);
-        if let (Some(place), Some(time)) = (self.steps.get(index), self.times.get(index)) {
+        if let (Some(step_slot), Some(time)) = (self.steps.get(index), self.times.get(index)) {
             time.store(timestamp(), Ordering::Relaxed);
-            place.store(
-                u32::from(step.vector) | u32::from(step.begins) << 8,
+            step_slot.store(
+                u32::from(step.vector.get()) | u32::from(step.begins) << 8,
                 Ordering::Release,
             );
         }
@@ -146,7 +136,7 @@ impl TimeLine {
             .map(|(step, time)| {
                 let step = step.load(Ordering::Acquire);
                 let step = Step {
-                    vector: step as u8,
+                    vector: Vector(step as u8),
                     begins: step >> 8 != 0,
                 };
                 (step, time.load(Ordering::Relaxed))
@@ -179,41 +169,42 @@ impl TimeLine {
 pub fn run_here(line: &'static TimeLine) -> bool {
     let context = &raw const *line as usize;
     let this = cpu::current();
-    for vector in A.into_iter().chain(B) {
-        let installed = raw::install(this, Vector(vector), handler, context);
+    for vector in NESTED.into_iter().chain(PENDING) {
+        let installed = raw::install(this, vector, handler, context);
         assert!(
             installed,
             "the vectors of this demonstration have another handler"
         );
     }
-    let raised = priority::raise(Vector(A[2]).priority_class());
-    raw::send_to_self(Vector(A[0]));
-    let held = is_pending(A[0]) && line.length.load(Ordering::Acquire) == 0;
+    let raised = priority::raise(NESTED[2].priority_class());
+    raw::send_to_self(NESTED[0]);
+    let stayed_pending = is_pending(NESTED[0]) && line.length.load(Ordering::Acquire) == 0;
     drop(raised);
-    time::wait_until(PATIENCE, || line.is_complete());
-    for vector in A.into_iter().chain(B) {
-        raw::begin_removal(this, Vector(vector));
+    time::wait_until(TIMEOUT, || line.is_complete());
+    for vector in NESTED.into_iter().chain(PENDING) {
+        raw::begin_removal(this, vector);
         // This is a thread of the CPU itself, so no interrupt is in service.
-        raw::end_removal(this, Vector(vector));
+        raw::end_removal(this, vector);
     }
-    held
+    stayed_pending
 }
 
 extern "C" fn handler(context: usize, vector: u8) {
     // SAFETY: `run_here` registered it with a reference of lifetime `'static`.
     let line = unsafe { &*(context as *const TimeLine) };
+    let vector = Vector(vector);
     line.note(begin(vector));
-    if let Some(level) = A.iter().position(|&known| known == vector) {
+    if let Some(level) = NESTED.iter().position(|&known| known == vector) {
         let noted = line.length.load(Ordering::Acquire);
-        match A.get(level + 1) {
+        match NESTED.get(level + 1) {
             Some(&higher) => {
-                raw::send_to_self(Vector(higher));
-                time::wait_until(PATIENCE, || line.length.load(Ordering::Acquire) > noted);
+                raw::send_to_self(higher);
+                time::wait_until(TIMEOUT, || line.length.load(Ordering::Acquire) > noted);
             }
             None => {
-                for lower in B {
-                    raw::send_to_self(Vector(lower));
-                    time::wait_until(PATIENCE, || is_pending(lower));
+                for lower in PENDING {
+                    raw::send_to_self(lower);
+                    time::wait_until(TIMEOUT, || is_pending(lower));
                 }
             }
         }
@@ -222,11 +213,11 @@ extern "C" fn handler(context: usize, vector: u8) {
 }
 
 /// Returns whether `vector` is pending in this CPU's local APIC.
-fn is_pending(vector: u8) -> bool {
-    local().is_requested(Vector(vector))
+fn is_pending(vector: Vector) -> bool {
+    local().is_requested(vector)
 }
 
 /// The number of interrupts of the steps on each CPU.
-pub const INTERRUPTS: u64 = (A.len() + B.len()) as u64;
+pub const INTERRUPTS: u64 = (NESTED.len() + PENDING.len()) as u64;
 
-const _: () = assert!(handlers::FIRST < A[0]);
+const _: () = assert!(handlers::FIRST < NESTED[0].get());

@@ -12,7 +12,7 @@ use serde::Serialize;
 use tocsin_logic::units::Nanoseconds;
 use tocsin_logic::vector::PriorityClass;
 
-use crate::drivers::edu::{Answered, Edu, Way};
+use crate::drivers::edu::{Edu, HandledEdu, Way};
 use tocsin::machine;
 use tocsin::{cancel, time};
 
@@ -20,11 +20,11 @@ use tocsin::{cancel, time};
 const STORMS: u32 = 3;
 
 /// The timeout of each step, in nanoseconds. It is longer than a probation.
-pub(super) const PATIENCE: u64 = 10_000_000_000;
+pub(super) const TIMEOUT: u64 = 10_000_000_000;
 
 /// The time for which a masked line is observed, in nanoseconds. It is shorter than the first
 /// pause.
-pub(super) const WATCH: u64 = 20_000_000;
+pub(super) const OBSERVATION_TIME: u64 = 20_000_000;
 
 /// The number of interrupts raised before and after the storms.
 const ORDINARY: u32 = 10;
@@ -99,8 +99,8 @@ pub fn run(cpu: u32) -> Result<Vec<Step>, String> {
     let topology = &machine().ok_or("the machine is not known")?.topology;
     let class = PriorityClass::new(CLASS).ok_or("there is no such class")?;
     let edu = Arc::new(Edu::claim().map_err(|error| format!("{error}"))?);
-    let answered = edu
-        .answer(Way::Pin, class, cpu, topology)
+    let edu = edu
+        .with_handler(Way::Pin, class, cpu, topology)
         .map_err(|error| format!("{error}"))?;
     let begin = time::nanoseconds();
     let mut steps = Vec::new();
@@ -108,38 +108,38 @@ pub fn run(cpu: u32) -> Result<Vec<Step>, String> {
         let time_ns = time::nanoseconds() - begin;
         steps.push(Step { time_ns, event });
     };
-    ordinary(&answered)?;
+    ordinary(&edu)?;
     step(Event::Handled { count: ORDINARY });
-    answered.ignore(true);
-    answered.assert(VALUE);
+    edu.ignore(true);
+    edu.assert(VALUE);
     for storm in 1..=STORMS {
         wait_for("the line is masked", || {
-            let line = answered.line().describe();
+            let line = edu.line().describe();
             line.storms >= storm && line.is_masked
         })?;
-        let line = answered.line().describe();
+        let line = edu.line().describe();
         step(Event::Masked {
             storm,
             unclaimed: line.counts.unclaimed,
         });
-        let duration_ns = stays_silent(&answered)?;
+        let duration_ns = stays_silent(&edu)?;
         if duration_ns > 0 {
             step(Event::Silent { duration_ns });
         }
     }
-    let before = answered.answered();
-    answered.ignore(false);
-    wait_for("the line is tried again", || answered.answered() > before)?;
+    let before = edu.handled();
+    edu.ignore(false);
+    wait_for("the line is tried again", || edu.handled() > before)?;
     step(Event::Retried);
-    wait_for("the line is open", || !answered.line().describe().is_masked)?;
-    ordinary(&answered)?;
+    wait_for("the line is open", || !edu.line().describe().is_masked)?;
+    ordinary(&edu)?;
     step(Event::Handled { count: ORDINARY });
     Ok(steps)
 }
 
 /// Raises interrupts one by one, each of which must be handled.
-fn ordinary(answered: &Answered) -> Result<(), String> {
-    let tally = answered.raise(ORDINARY);
+fn ordinary(edu: &HandledEdu) -> Result<(), String> {
+    let tally = edu.raise(ORDINARY);
     if tally.sent == tally.received {
         return Ok(());
     }
@@ -152,23 +152,23 @@ fn ordinary(answered: &Answered) -> Result<(), String> {
 /// Checks that no interrupt arrives while the line is masked. Returns the time for which this was
 /// observed, in nanoseconds, or 0 if the pause was over before this CPU could observe it, for
 /// example on a busy host.
-fn stays_silent(answered: &Answered) -> Result<u64, String> {
-    let before = answered.line().describe();
-    time::spin_for(WATCH);
-    let after = answered.line().describe();
+fn stays_silent(edu: &HandledEdu) -> Result<u64, String> {
+    let before = edu.line().describe();
+    time::spin_for(OBSERVATION_TIME);
+    let after = edu.line().describe();
     // A probation would have ended in another storm.
     if !before.is_masked || !after.is_masked || before.storms != after.storms {
         return Ok(0);
     }
     if after.counts == before.counts {
-        return Ok(WATCH);
+        return Ok(OBSERVATION_TIME);
     }
-    Err("the line is masked, but interrupts came".into())
+    Err("interrupts were delivered although the line was masked".into())
 }
 
 pub(super) fn wait_for(what: &str, condition: impl Fn() -> bool) -> Result<(), String> {
     let is_over = || cancel::is_requested() || condition();
-    (time::wait_until(PATIENCE, is_over) && !cancel::was_requested())
+    (time::wait_until(TIMEOUT, is_over) && !cancel::was_requested())
         .then_some(())
-        .ok_or_else(|| format!("{what}: not within {}", Nanoseconds(PATIENCE)))
+        .ok_or_else(|| format!("{what}: not within {}", Nanoseconds(TIMEOUT)))
 }

@@ -44,7 +44,7 @@ fn strip(input: &std::path::Path, output: &std::path::Path) -> ExitCode {
     match tocsin_tools::strip::strip(input, output) {
         Ok(done) => {
             if done.written {
-                tocsin_tools::say!(
+                tocsin_tools::outln!(
                     "{}: {} KiB ({} KiB with debug information)",
                     output.display(),
                     done.after.div_ceil(1024),
@@ -54,7 +54,7 @@ fn strip(input: &std::path::Path, output: &std::path::Path) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(e) => {
-            tocsin_tools::complain!("tocsin-tools strip: {e}");
+            tocsin_tools::errln!("tocsin-tools strip: {e}");
             ExitCode::FAILURE
         }
     }

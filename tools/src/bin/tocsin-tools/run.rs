@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tocsin_tools::output::{Checked, FAILED};
-use tocsin_tools::settings::{BadSetting, BootWay, GdbPlace, MachineArgs, Setting, Smp};
+use tocsin_tools::settings::{BadSetting, BootWay, GdbEndpoint, MachineArgs, Setting, Smp};
 use tocsin_tools::{Firmware, Limine, NoLimine, Outcome, Session, SessionError, workspace};
 
 use crate::feed;
@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn fail(why: &dyn Display) -> ExitCode {
-    tocsin_tools::complain!("tocsin: {why}");
+    tocsin_tools::errln!("tocsin: {why}");
     ExitCode::from(FAILED)
 }
 
@@ -91,7 +91,10 @@ fn boot(args: &Args) -> Result<Outcome, RunError> {
     let smp = Smp::parse(&args.smp)?;
     // Invalid values are reported before the search for Limine.
     args.machine.machine(BootWay::Direct)?;
-    let gdb = args.debug.then(|| GdbPlace::parse(&args.gdb)).transpose()?;
+    let gdb = args
+        .debug
+        .then(|| GdbEndpoint::parse(&args.gdb))
+        .transpose()?;
     let (way, loader) = choose(BootWay::parse(&args.boot)?)?;
 
     let mut machine = args.machine.machine(way)?.smp(smp).reboots();
@@ -106,9 +109,9 @@ fn boot(args: &Args) -> Result<Outcome, RunError> {
     } else {
         ""
     };
-    tocsin_tools::say!("tocsin: {loader}, {}{leave}", machine.describe());
-    if let Some(place) = &gdb {
-        machine = machine.held_for_gdb(place.clone());
+    tocsin_tools::outln!("tocsin: {loader}, {}{leave}", machine.describe());
+    if let Some(endpoint) = &gdb {
+        machine = machine.stopped_for_gdb(endpoint.clone());
     }
     let session = if interactive {
         Session::start_on_terminal(&machine)
@@ -116,8 +119,8 @@ fn boot(args: &Args) -> Result<Outcome, RunError> {
         Session::start_copied(&machine, Box::new(Checked(stdout())))
     };
     let mut session = session.map_err(|error| not_started(args, error))?;
-    if let Some(place) = gdb {
-        tocsin_tools::say!("tocsin: waiting for: {}", debugger(&place, &built));
+    if let Some(endpoint) = gdb {
+        tocsin_tools::outln!("tocsin: waiting for: {}", debugger(&endpoint, &built));
     }
     Ok(if interactive {
         session.run_to_end()
@@ -145,12 +148,12 @@ fn not_started(args: &Args, error: SessionError) -> RunError {
 }
 
 /// The command that attaches gdb to the machine with this kernel.
-fn debugger(place: &GdbPlace, built: &Path) -> String {
+fn debugger(endpoint: &GdbEndpoint, built: &Path) -> String {
     let dev = std::env::var_os("PROFILE").is_some_and(|profile| profile == "dev");
     let built = Path::new(BUILT)
         .join(if dev { "debug" } else { "release" })
         .join(built);
-    let target = format!("target remote {}", place.for_gdb());
+    let target = format!("target remote {}", endpoint.for_gdb());
     shell_words::join([
         "gdb",
         "-ex",

@@ -29,7 +29,7 @@ const PACKAGES: [&str; 4] = [
 ];
 
 /// The name that selects the regression check.
-const GATE: &str = "bench-gate";
+const BENCH_CHECK: &str = "bench-check";
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Counts {
@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> ExitCode {
         match test(package, args.filter.as_deref()) {
             Ok((mut counts, succeeded)) => {
                 if !succeeded && counts.failed == 0 {
-                    tocsin_tools::complain!(
+                    tocsin_tools::errln!(
                         "tocsin-tools test: {package} did not build, or died outside of a test"
                     );
                     counts.failed = 1;
@@ -62,7 +62,7 @@ pub fn run(args: &Args) -> ExitCode {
                 total.add(counts);
             }
             Err(e) => {
-                tocsin_tools::complain!("tocsin-tools test: cannot run cargo: {e}");
+                tocsin_tools::errln!("tocsin-tools test: cannot run cargo: {e}");
                 return ExitCode::FAILURE;
             }
         }
@@ -70,13 +70,13 @@ pub fn run(args: &Args) -> ExitCode {
     if args
         .filter
         .as_ref()
-        .is_none_or(|filter| GATE.contains(filter.as_str()))
+        .is_none_or(|filter| BENCH_CHECK.contains(filter.as_str()))
     {
-        match gate() {
+        match bench_check() {
             Ok(true) => total.passed += 1,
             Ok(false) => total.failed += 1,
             Err(e) => {
-                tocsin_tools::complain!("tocsin-tools test: cannot run cargo: {e}");
+                tocsin_tools::errln!("tocsin-tools test: cannot run cargo: {e}");
                 return ExitCode::FAILURE;
             }
         }
@@ -86,12 +86,12 @@ pub fn run(args: &Args) -> ExitCode {
         failed,
         skipped,
     } = total;
-    tocsin_tools::say!("\n{:.0} s", started.elapsed().as_secs_f64());
+    tocsin_tools::outln!("\n{:.0} s", started.elapsed().as_secs_f64());
     let nothing = passed + failed == 0;
     if nothing && let Some(filter) = &args.filter {
-        tocsin_tools::complain!("tocsin-tools test: no test has {filter:?} in its name");
+        tocsin_tools::errln!("tocsin-tools test: no test has {filter:?} in its name");
     }
-    tocsin_tools::say!("{passed} passed, {failed} failed, {skipped} skipped");
+    tocsin_tools::outln!("{passed} passed, {failed} failed, {skipped} skipped");
     if failed > 0 || nothing {
         return ExitCode::FAILURE;
     }
@@ -99,9 +99,9 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 /// Counts instructions; returns whether there is no regression.
-fn gate() -> std::io::Result<bool> {
+fn bench_check() -> std::io::Result<bool> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    tocsin_tools::say!("{GATE}");
+    tocsin_tools::outln!("{BENCH_CHECK}");
     let mut command = Command::new(cargo);
     command.current_dir(workspace());
     command.args([
@@ -110,7 +110,7 @@ fn gate() -> std::io::Result<bool> {
         "--package",
         "tocsin-benches",
         "--",
-        "gate",
+        "check",
     ]);
     Ok(command.status()?.success())
 }
@@ -133,7 +133,7 @@ fn test(package: &str, filter: Option<&str>) -> std::io::Result<(Counts, bool)> 
         command.arg("--format=pretty");
     }
     command.args(filter);
-    tocsin_tools::say!("{package}");
+    tocsin_tools::outln!("{package}");
     let mut child = command.spawn()?;
     let mut counts = Counts::default();
     let output = child.stdout.take().expect("the output is piped");
@@ -142,7 +142,7 @@ fn test(package: &str, filter: Option<&str>) -> std::io::Result<(Counts, bool)> 
         if let Some(counted) = counts_in(&line) {
             counts.add(counted);
         }
-        tocsin_tools::say!("{line}");
+        tocsin_tools::outln!("{line}");
     }
     Ok((counts, child.wait()?.success()))
 }

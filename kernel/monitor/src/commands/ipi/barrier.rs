@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use serde::Serialize;
 use tocsin_logic::cpu_set::CpuSet;
 
-use super::{PATIENCE, numbers};
+use super::{TIMEOUT, numbers};
 use crate::command::CommandError;
 use tocsin::ipi::{Targets, barrier, call, jobs};
 use tocsin::sync::without_interrupts;
@@ -41,8 +41,8 @@ static RUNNING_AFTER: AtomicU64 = AtomicU64::new(0);
 pub(super) struct Outcome {
     /// The number of barriers.
     barriers: u64,
-    /// The number of sections that were running on a target before a barrier, and the number of those
-    /// that were still running after it.
+    /// The number of sections that were running on a target before a barrier, and the number of
+    /// those that were still running after it.
     running_before: u64,
     running_after: u64,
 }
@@ -134,7 +134,7 @@ fn check<'a>(targets: impl Into<Targets<'a>>, is_target: impl Fn(u32) -> bool) {
             .filter(|(_, count)| count % 2 != 0)
     };
     if numbers().any(&is_target) {
-        time::wait_until(PATIENCE, || running().next().is_some());
+        time::wait_until(TIMEOUT, || running().next().is_some());
     }
     let mut before = [None; 8];
     for (slot, section) in before.iter_mut().zip(running()) {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use spin::Once;
 use tocsin_logic::vector::PriorityClass;
 
-use super::{PATIENCE, WorkCounts, call_here, numbers};
+use super::{TIMEOUT, WorkCounts, call_here, numbers};
 use crate::command::CommandError;
 use tocsin::ipi::{jobs, nmi};
 use tocsin::line::{Line, Request, Source};
@@ -103,7 +103,7 @@ pub(super) fn run() -> Result<Outcome, CommandError> {
         let all = producers.iter().flatten();
         all.map(|it| of(it).load(Ordering::Acquire)).sum::<u64>()
     };
-    time::wait_until(PATIENCE, || sum(|it| &it.done) >= sum(|it| &it.accepted));
+    time::wait_until(TIMEOUT, || sum(|it| &it.done) >= sum(|it| &it.accepted));
     let now = deferred::counts(target);
     Ok(Outcome {
         cpu: last,
@@ -124,7 +124,7 @@ fn produce_here(_: u64) {
     let own = cpu::current().id();
     // The target handles no work until it has produced all of its own, so its queue overflows.
     let lowest = PriorityClass::LOWEST_USABLE;
-    let held = (own == TARGET.load(Ordering::Relaxed)).then(|| priority::raise(lowest));
+    let raised = (own == TARGET.load(Ordering::Relaxed)).then(|| priority::raise(lowest));
     let class = PriorityClass::new(6).unwrap_or(lowest);
     let request = Request {
         name: "flood",
@@ -133,7 +133,7 @@ fn produce_here(_: u64) {
         cpu: own,
     };
     let line = Line::new(request, || produce(1)).ok();
-    let rounds = if held.is_some() {
+    let rounds = if raised.is_some() {
         ROUNDS
     } else {
         rounds_elsewhere()
@@ -152,7 +152,7 @@ fn produce_here(_: u64) {
             let _ = unsafe { nmi::call(own, produce_called, 3) };
         }
     }
-    drop(held);
+    drop(raised);
     // The drop of the line waits for its last interrupt. A call and an NMI to this CPU are
     // delivered immediately.
     drop(line);

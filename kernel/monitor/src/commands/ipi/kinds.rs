@@ -93,10 +93,10 @@ impl Kind {
 
 /// Registers the handler of the vector that the kinds use.
 pub(super) fn set_up() {
-    extern "C" fn came(_: usize, _: u8) {
+    extern "C" fn on_interrupt(_: usize, _: u8) {
         received(CURRENT_IPI.load(Ordering::Relaxed));
     }
-    raw::register(VECTOR, came);
+    raw::register(VECTOR, on_interrupt);
 }
 
 /// The number of the kind of fixed IPI that is being sent; only one is sent at a time.
@@ -124,7 +124,7 @@ pub(super) fn send(kind: u64) {
     };
     let count = numbers().count() as u64;
     for round in 0..rounds(count) {
-        if account(kind).is_given_up() {
+        if account(kind).has_timed_out() {
             return;
         }
         match kind {
@@ -176,7 +176,7 @@ pub(super) fn send(kind: u64) {
 }
 
 /// Calls all other CPUs while they do the same.
-pub(super) fn send_together(_: u64) {
+pub(super) fn send_concurrently(_: u64) {
     let count = numbers().count() as u64;
     for _ in 0..rounds(count) {
         make_call(Kind::ConcurrentCallOthers, Targets::Others, count - 1);
@@ -192,7 +192,7 @@ pub(super) fn reschedule_each() {
     reschedule::set_hook(|| received(Kind::Reschedule as usize));
     for _ in 0..rounds(numbers().count() as u64) {
         for (sender, target) in numbers().flat_map(|it| numbers().map(move |target| (it, target))) {
-            if account(kind).is_given_up() {
+            if account(kind).has_timed_out() {
                 return;
             }
             begin(kind, 1);
@@ -214,8 +214,8 @@ fn rounds(cpus: u64) -> u64 {
 /// Returns a subset of the CPUs. The sets of two consecutive rounds together contain all CPUs.
 fn set_for(own: u32, round: u64) -> CpuSet {
     let mut set = CpuSet::EMPTY;
-    for (cpu, place) in numbers().zip(u64::from(own) + round..) {
-        if place.is_multiple_of(2) {
+    for (cpu, position) in numbers().zip(u64::from(own) + round..) {
+        if position.is_multiple_of(2) {
             // Cannot fail: the set has room for every CPU number.
             let _ = set.insert(cpu);
         }

@@ -13,13 +13,14 @@ use serde::{Serialize, Serializer};
 use tocsin_logic::smp::{Broadcast, Unowned};
 
 use crate::command::{Arguments, CommandError};
+use crate::commands::checks::Checks;
 use kinds::Kind;
 use tocsin::cpu::PerCpu;
 use tocsin::ipi::{Callback, call, jobs};
 use tocsin::{Machine, cancel, cpu, deferred, smp, time};
 
 /// The timeout for an interrupt to be received, in nanoseconds.
-const PATIENCE: u64 = 5_000_000_000;
+const TIMEOUT: u64 = 5_000_000_000;
 
 /// The numbers of interrupts of one kind that were sent and received.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ struct Account {
     /// The number that the receiver refused because its queue was full. They do not count as sent.
     refused: AtomicU64,
     /// Whether an interrupt was not received in time.
-    given_up: AtomicBool,
+    timed_out: AtomicBool,
 }
 
 static ACCOUNTS: [Account; Kind::ALL.len()] = [const {
@@ -37,7 +38,7 @@ static ACCOUNTS: [Account; Kind::ALL.len()] = [const {
         sent: AtomicU64::new(0),
         received: AtomicU64::new(0),
         refused: AtomicU64::new(0),
-        given_up: AtomicBool::new(false),
+        timed_out: AtomicBool::new(false),
     }
 }; Kind::ALL.len()];
 
@@ -46,20 +47,20 @@ impl Account {
         for counter in [&self.sent, &self.received, &self.refused] {
             counter.store(0, Ordering::Relaxed);
         }
-        self.given_up.store(false, Ordering::Relaxed);
+        self.timed_out.store(false, Ordering::Relaxed);
     }
 
-    fn is_given_up(&self) -> bool {
-        self.given_up.load(Ordering::Relaxed)
+    fn has_timed_out(&self) -> bool {
+        self.timed_out.load(Ordering::Relaxed)
     }
 
     /// Waits until everything that was sent has been received, or until a timeout. The table shows
     /// what is missing.
     fn wait(&self) {
-        let have_come =
+        let all_received =
             || self.received.load(Ordering::Acquire) >= self.sent.load(Ordering::Relaxed);
-        if !time::wait_until(PATIENCE, have_come) {
-            self.given_up.store(true, Ordering::Relaxed);
+        if !time::wait_until(TIMEOUT, all_received) {
+            self.timed_out.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -79,7 +80,7 @@ pub(super) fn ipi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
             return Err(CommandError::Cancelled);
         }
         if kind == Kind::ConcurrentCallOthers {
-            jobs::run_on_all(kinds::send_together).map_err(CommandError::Cpu)?;
+            jobs::run_on_all(kinds::send_concurrently).map_err(CommandError::Cpu)?;
         } else if kind == Kind::Reschedule {
             kinds::reschedule_each();
         } else {
@@ -103,10 +104,12 @@ pub(super) fn ipi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
         "interrupt", "sent", "received", "refused"
     ));
     // The table is printed at the end, so that duplicates show too.
-    let mut is_right = flood.is_right() && barriers.is_right();
+    let checks = Checks::default();
+    checks.note(barriers.is_right());
+    checks.note(flood.is_right());
     for kind in Kind::ALL {
         let counts = Counts::of(kind);
-        is_right &= counts.received == counts.sent;
+        checks.note(counts.received == counts.sent);
         output.print("ipi", &counts);
     }
     output.print("merged_reschedule_ipis", &merged);
@@ -116,13 +119,7 @@ pub(super) fn ipi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
     for online in smp::all() {
         output.print("deferred_work", &Work::of(online.cpu));
     }
-    if is_right {
-        Ok(())
-    } else {
-        Err(CommandError::Failed(
-            "interrupts or deferred work were lost or duplicated, or a barrier did not wait".into(),
-        ))
-    }
+    checks.finish(output)
 }
 
 /// The method of sending IPIs to all CPUs.

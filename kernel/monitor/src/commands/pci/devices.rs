@@ -9,16 +9,16 @@ use tocsin_logic::vector::PriorityClass;
 
 use super::Run;
 use super::records::{BindingRecord, DeviceRecord, EduRunRecord, MaskedRecord, MessageRunRecord};
-use crate::drivers::edu::{Answered, Edu, Tally, Way};
+use crate::drivers::edu::{Edu, HandledEdu, Tally, Way};
 use crate::drivers::port::Port;
 use crate::drivers::virtio_rng::VirtioRng;
-use crate::drivers::{CountedLine, Held};
+use crate::drivers::{CountedLine, MaskedMessage};
 use crate::record::Output;
 use tocsin::pci::PciError;
 use tocsin::{cancel, smp, time};
 
 /// The timeout after which an interrupt counts as lost, in nanoseconds.
-const PATIENCE: u64 = 2_000_000_000;
+const TIMEOUT: u64 = 2_000_000_000;
 
 /// The priority class of the devices' lines.
 pub(super) const CLASS: PriorityClass = PriorityClass::new(5).expect("a class is 0 to 15");
@@ -32,16 +32,16 @@ pub(super) fn edu(run: &Run<'_>) -> Result<(), PciError> {
     show_device(run.output, "edu", address, Some(edu.version()));
     for (method, way) in [("msi", Way::Msi), ("pin", Way::Pin)] {
         let edu = Arc::clone(&edu);
-        let answered = edu.answer(way, CLASS, run.cpu, &run.machine.topology)?;
-        let binding = BindingRecord::of(method, answered.line());
+        let handled = edu.with_handler(way, CLASS, run.cpu, &run.machine.topology)?;
+        let binding = BindingRecord::of(method, handled.line());
         run.output.print("pci_binding", &binding);
-        let tally = answered.raise(run.count);
+        let tally = handled.raise(run.count);
         let record = EduRunRecord::of(address, "raised", &tally);
-        check(run.output, &record, &tally)?;
+        check(run, &record, &tally)?;
         if cancel::was_requested() {
             return Ok(());
         }
-        computed(run.output, address, &answered)?;
+        computed(run, address, &handled)?;
     }
     Ok(())
 }
@@ -61,13 +61,14 @@ pub(super) fn show_device(
 }
 
 /// Makes the device compute, and checks the result and the interrupt that reports it.
-fn computed(output: Output, address: Address, answered: &Answered) -> Result<(), PciError> {
+fn computed(run: &Run<'_>, address: Address, handled: &HandledEdu) -> Result<(), PciError> {
     let (number, expected) = FACTORIAL;
-    let (result, tally) = answered.factorial(number);
+    let (result, tally) = handled.factorial(number);
     let mut record = EduRunRecord::of(address, "factorial", &tally);
     record.factorial = Some((number, result));
-    check(output, &record, &tally)?;
+    check(run, &record, &tally)?;
     if result == expected {
+        run.checks.note(true);
         Ok(())
     } else {
         Err(PciError::Device(address, "the factorial is wrong"))
@@ -75,14 +76,15 @@ fn computed(output: Output, address: Address, answered: &Answered) -> Result<(),
 }
 
 /// Prints the record of a run, and checks its counts.
-pub(super) fn check(output: Output, run: &EduRunRecord, tally: &Tally) -> Result<(), PciError> {
-    output.print("edu_run", run);
+pub(super) fn check(run: &Run<'_>, record: &EduRunRecord, tally: &Tally) -> Result<(), PciError> {
+    run.output.print("edu_run", record);
     let agrees = tally.sent == tally.received && tally.values_sent == tally.values_received;
     if agrees && tally.empty == 0 {
+        run.checks.note(true);
         return Ok(());
     }
     Err(PciError::Count {
-        address: run.address,
+        address: record.address,
         sent: tally.sent,
         received: tally.received + tally.empty,
     })
@@ -93,7 +95,7 @@ pub(super) fn virtio(run: &Run<'_>) -> Result<(), PciError> {
     let address = rng.function().address;
     show_device(run.output, "virtio_rng", address, None);
     fill(&rng, run)?;
-    show_held(run.output, address, rng.fill_masked()?)?;
+    show_masked(run, address, rng.fill_masked()?)?;
     for target in there_and_back(run.cpu) {
         rng.counted()
             .line()
@@ -114,18 +116,18 @@ fn there_and_back(cpu: u32) -> Vec<u32> {
 /// Makes the requests of a run, or fewer if cancelled, and checks that each causes one message.
 fn fill(rng: &VirtioRng, run: &Run<'_>) -> Result<(), PciError> {
     let before = begin(run.output, "msix", rng.counted());
-    let (mut sent, mut bytes, mut answered) = (0, 0, 0);
+    let (mut sent, mut bytes, mut handled) = (0, 0, 0);
     while sent < run.count && !cancel::is_requested() {
         let filled = rng.fill()?;
         sent += 1;
         bytes += u64::from(filled.bytes);
-        answered += u64::from(filled.interrupted);
+        handled += u64::from(filled.interrupted);
     }
     let record = MessageRunRecord {
         bytes: Some(bytes),
         ..end(rng.function().address, sent, before, rng.counted())
     };
-    check_messages(run.output, &record, answered, before, rng.counted())
+    check_messages(run, &record, handled, before, rng.counted())
 }
 
 pub(super) fn port(run: &Run<'_>) -> Result<(), PciError> {
@@ -133,7 +135,7 @@ pub(super) fn port(run: &Run<'_>) -> Result<(), PciError> {
     let address = port.function().address;
     show_device(run.output, "port", address, None);
     command(&port, run)?;
-    show_held(run.output, address, port.command_masked()?)?;
+    show_masked(run, address, port.command_masked()?)?;
     for target in there_and_back(run.cpu) {
         port.counted()
             .line()
@@ -147,13 +149,13 @@ pub(super) fn port(run: &Run<'_>) -> Result<(), PciError> {
 /// Sends the commands of a run, or fewer if cancelled, and checks that each causes one message.
 fn command(port: &Port, run: &Run<'_>) -> Result<(), PciError> {
     let before = begin(run.output, "msi", port.counted());
-    let (mut sent, mut answered) = (0, 0);
+    let (mut sent, mut handled) = (0, 0);
     while sent < run.count && !cancel::is_requested() {
-        answered += u64::from(port.command());
+        handled += u64::from(port.command());
         sent += 1;
     }
     let record = end(port.function().address, sent, before, port.counted());
-    check_messages(run.output, &record, answered, before, port.counted())
+    check_messages(run, &record, handled, before, port.counted())
 }
 
 /// The number of interrupts that the line counted, and the number of messages that the driver
@@ -176,7 +178,7 @@ fn claimed(counted: &CountedLine, before: Counts) -> u64 {
 fn end(address: Address, sent: u32, before: Counts, counted: &CountedLine) -> MessageRunRecord {
     let sent = u64::from(sent);
     // The line counts an interrupt after the handler has counted it.
-    time::wait_until(PATIENCE, || claimed(counted, before) >= sent);
+    time::wait_until(TIMEOUT, || claimed(counted, before) >= sent);
     MessageRunRecord {
         address,
         cpu: counted.line().cpu(),
@@ -186,22 +188,23 @@ fn end(address: Address, sent: u32, before: Counts, counted: &CountedLine) -> Me
     }
 }
 
-/// Prints the record of a run, and checks that each message was received, counted and answered.
+/// Prints the record of a run, and checks that each message was received, counted and handled.
 fn check_messages(
-    output: Output,
-    run: &MessageRunRecord,
-    answered: u64,
+    run: &Run<'_>,
+    record: &MessageRunRecord,
+    handled: u64,
     before: Counts,
     counted: &CountedLine,
 ) -> Result<(), PciError> {
-    output.print("message_run", run);
+    run.output.print("message_run", record);
     let MessageRunRecord {
         address,
         sent,
         received,
         ..
-    } = *run;
-    if [answered, received, claimed(counted, before)] == [sent; 3] {
+    } = *record;
+    if [handled, received, claimed(counted, before)] == [sent; 3] {
+        run.checks.note(true);
         return Ok(());
     }
     Err(PciError::Count {
@@ -211,13 +214,15 @@ fn check_messages(
     })
 }
 
-fn show_held(output: Output, address: Address, held: Held) -> Result<(), PciError> {
-    output.print("masked_message", &MaskedRecord::of(address, held));
-    if held.is_right() {
+fn show_masked(run: &Run<'_>, address: Address, message: MaskedMessage) -> Result<(), PciError> {
+    run.output
+        .print("masked_message", &MaskedRecord::of(address, message));
+    if message.is_right() {
+        run.checks.note(true);
         return Ok(());
     }
     Err(PciError::Device(
         address,
-        "a masked message was not kept until it was unmasked",
+        "a masked message was not delivered after it was unmasked",
     ))
 }

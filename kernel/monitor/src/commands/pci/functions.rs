@@ -260,7 +260,7 @@ pub(super) fn show_all(output: Output) {
         output.print("pci_config_space", &ConfigSpaceRecord::ports(ranges));
     }
     output.heading(
-        "  address       ids        class                 pin  line  MSI  MSI-X  what it answers at",
+        "  address       ids        class                 pin  line  MSI  MSI-X  BARs and buses",
     );
     for function in &bus.functions {
         let record = FunctionRecord::of(function);

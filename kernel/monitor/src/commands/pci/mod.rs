@@ -11,6 +11,7 @@ use alloc::string::ToString;
 use tocsin_logic::pci::Address;
 
 use crate::command::{Arguments, CommandError};
+use crate::commands::checks::Checks;
 use crate::record::Output;
 use tocsin::Machine;
 use tocsin::pci;
@@ -28,6 +29,7 @@ struct Run<'a> {
     count: u32,
     cpu: u32,
     output: Output,
+    checks: Checks,
 }
 
 pub(super) fn pci(
@@ -61,8 +63,10 @@ pub(super) fn pci(
         count,
         cpu,
         output,
+        checks: Checks::default(),
     };
-    device(&run).map_err(CommandError::Pci)
+    device(&run).map_err(CommandError::Pci)?;
+    run.checks.finish(output)
 }
 
 /// Parses the number of interrupts, and the number of the CPU that handles them.

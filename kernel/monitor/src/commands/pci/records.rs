@@ -8,7 +8,7 @@ use tocsin_logic::pci::Address;
 
 use crate::commands::lines::RouteRecord;
 use crate::drivers::edu::Tally;
-use crate::drivers::{CountedLine, Held};
+use crate::drivers::{CountedLine, MaskedMessage};
 use crate::record::as_text;
 use tocsin::line::Line;
 
@@ -186,12 +186,12 @@ pub(super) struct MaskedRecord {
 }
 
 impl MaskedRecord {
-    pub(super) fn of(address: Address, held: Held) -> Self {
+    pub(super) fn of(address: Address, message: MaskedMessage) -> Self {
         Self {
             address,
-            pending: held.pending,
-            received_masked: held.came_masked,
-            received_unmasked: held.came_after,
+            pending: message.pending,
+            received_masked: message.received_masked,
+            received_unmasked: message.received_unmasked,
         }
     }
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use tocsin_logic::acpi::Gsi;
 use tocsin_logic::apic::Trigger;
 
-use super::{Begin, Ends, GRACE, PATIENCE, Run, What, arrives, mask_an_edge, received};
+use super::{Begin, ExpectedCounts, GRACE, Run, TIMEOUT, What, arrives, mask_an_edge, received};
 use crate::commands::names;
 use tocsin::devices::DeviceError;
 use tocsin::devices::hpet::{Comparator, Connection, Event, Hpet};
@@ -89,7 +89,7 @@ fn drive(
     let (mut raised, mut late) = (0, 0);
     while raised < run.count && !cancel::was_requested() {
         let in_time = event.once(counts)?;
-        let limit = if in_time { PATIENCE } else { 3 * TIME };
+        let limit = if in_time { TIMEOUT } else { 3 * TIME };
         if arrives(event.line(), &begin, raised + 1, limit) {
             raised += 1;
         } else if in_time {
@@ -101,12 +101,12 @@ fn drive(
             // The time had passed before the comparator was set, and no interrupt was raised.
             late += 1;
             // An emulator may still raise it, late.
-            run.settle(0);
+            run.quiesce(0);
             raised = received(event.line()) - begin.received;
         }
     }
     let what = What::comparator(number, way, "one_shot");
-    run.row(what, event.line(), &begin, &Ends::all(raised));
+    run.row(what, event.line(), &begin, &ExpectedCounts::all(raised));
 
     let what = What::comparator(number, way, "masked");
     if is_level || is_message {
@@ -115,7 +115,7 @@ fn drive(
         let begin = mask_an_edge(run, &mut event, Event::line, |event| {
             event.once(counts).map(|_| ())
         })?;
-        run.row(what, event.line(), &begin, &Ends::lost());
+        run.row(what, event.line(), &begin, &ExpectedCounts::lost());
     }
 
     let what = What::comparator(number, way, "periodic");
@@ -127,24 +127,24 @@ fn drive(
                 event.line(),
                 &begin,
                 run.count,
-                PATIENCE + 2 * TIME * run.count,
+                TIMEOUT + 2 * TIME * run.count,
             );
             // The comparator keeps its value, and no period ends after this.
             event.stop();
             let ended = event.periods(periods);
             // The last interrupt that was raised arrives, even if the device has deasserted it by
             // then.
-            run.settle(0);
-            let ends = if is_level {
+            run.quiesce(0);
+            let expected = if is_level {
                 // Each interrupt was asserted until it was handled.
-                Ends {
+                ExpectedCounts {
                     empty: 1,
-                    ..Ends::all(event.acknowledged() - before)
+                    ..ExpectedCounts::all(event.acknowledged() - before)
                 }
             } else {
-                Ends::merging(ended)
+                ExpectedCounts::merging(ended)
             };
-            run.row(what, event.line(), &begin, &ends);
+            run.row(what, event.line(), &begin, &expected);
         }
         Err(error @ DeviceError::Cannot(..)) => run.unsupported(what, &error),
         Err(error) => return Err(error),
@@ -165,25 +165,27 @@ fn masked(
     event.line().set_masked(true);
     event.once(counts)?;
     if is_level {
-        time::wait_until(PATIENCE, || event.is_asserted());
+        time::wait_until(TIMEOUT, || event.is_asserted());
     } else {
         time::spin_for(2 * TIME);
     }
-    let came_masked = received(event.line()) - begin.received;
+    let received_masked = received(event.line()) - begin.received;
     event.line().set_masked(false);
     arrives(
         event.line(),
         &begin,
         1,
-        if is_level { PATIENCE } else { GRACE },
+        if is_level { TIMEOUT } else { GRACE },
     );
-    let ends = Ends {
+    let expected = ExpectedCounts {
         least: u64::from(is_level),
-        ..Ends::all(1)
+        ..ExpectedCounts::all(1)
     };
-    run.row(what, event.line(), &begin, &ends);
-    if came_masked != 0 {
-        run.problem(&format!("{what}: an interrupt came although it was masked"));
+    run.row(what, event.line(), &begin, &expected);
+    if received_masked != 0 {
+        run.problem(&format!(
+            "{what}: an interrupt was delivered although its source was masked"
+        ));
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use tocsin_logic::script;
 use tocsin_logic::vector::PriorityClass;
 
 use crate::command::{Arguments, CommandError};
+use crate::commands::checks::Checks;
 use crate::record::Output;
 use records::{AbsentRecord, ProblemRecord, RunRecord, UnsupportedRecord, What};
 use tocsin::devices::DeviceError;
@@ -34,7 +35,7 @@ const MAX_COUNT: u64 = 10_000;
 const CLASS: PriorityClass = PriorityClass::new(5).expect("a class is 0 to 15");
 
 /// The timeout after which an interrupt counts as lost, in nanoseconds.
-const PATIENCE: u64 = 2_000_000_000;
+const TIMEOUT: u64 = 2_000_000_000;
 
 /// The time to watch for an interrupt that must not arrive, in nanoseconds.
 const GRACE: u64 = 2_000_000;
@@ -58,8 +59,8 @@ struct Run<'a> {
     class: PriorityClass,
     cpu: u32,
     output: Output,
-    /// The number of rows with incorrect counts.
-    problems: usize,
+    /// The checks of the rows, and the other problems.
+    checks: Checks,
 }
 
 pub(super) fn sources(
@@ -82,7 +83,7 @@ pub(super) fn sources(
         // The cast is lossless: `number` limits the value to 32 bits.
         cpu: cpu.map_or_else(|| cpu::current().id(), |cpu| cpu as u32),
         output,
-        problems: 0,
+        checks: Checks::default(),
     };
     output.heading(
         "  source                     CPU  vector  raised  received  empty      time  arrives at",
@@ -111,12 +112,7 @@ pub(super) fn sources(
             }
         }
     }
-    match run.problems {
-        0 => Ok(()),
-        problems => Err(CommandError::Failed(format!(
-            "problems, as told above: {problems}"
-        ))),
-    }
+    run.checks.finish(output)
 }
 
 /// Parses the number of interrupts. If a name is allowed instead, the error says so.
@@ -159,7 +155,7 @@ impl Begin {
 }
 
 /// The counts of a source, which limit the counts of the line.
-struct Ends {
+struct ExpectedCounts {
     raised: u64,
     /// The minimum number of interrupts that must arrive.
     least: u64,
@@ -171,7 +167,7 @@ struct Ends {
     is_estimate: bool,
 }
 
-impl Ends {
+impl ExpectedCounts {
     /// All must arrive, and no others.
     fn all(raised: u64) -> Self {
         Self {
@@ -215,22 +211,24 @@ impl Ends {
 
 impl Run<'_> {
     /// Prints a row, and checks it.
-    fn row(&mut self, what: What, line: &Line, begin: &Begin, ends: &Ends) {
-        let row = RunRecord::of(what, line, begin, ends);
+    fn row(&mut self, what: What, line: &Line, begin: &Begin, expected: &ExpectedCounts) {
+        let row = RunRecord::of(what, line, begin, expected);
         self.output.print("source_run", &row);
         let (received, empty) = (row.received, row.unclaimed);
-        if !(ends.least..=ends.most).contains(&received) {
-            let expected = if ends.least == ends.most {
-                format!("{}", ends.least)
+        if !(expected.least..=expected.most).contains(&received) {
+            let expected = if expected.least == expected.most {
+                format!("{}", expected.least)
             } else {
-                format!("{} to {}", ends.least, ends.most)
+                format!("{} to {}", expected.least, expected.most)
             };
             self.problem(&format!("{what}: {received} received, expected {expected}"));
+        } else if empty <= expected.empty {
+            self.checks.note(true);
         }
-        if empty > ends.empty {
-            let most = ends.empty;
+        if empty > expected.empty {
+            let most = expected.empty;
             self.problem(&format!(
-                "{what}: {empty} interrupts for which the device shows no reason, expected {most}"
+                "{what}: {empty} interrupts without a pending cause in the device, expected {most}"
             ));
         }
     }
@@ -242,21 +240,21 @@ impl Run<'_> {
     /// host runs the emulator. The local APIC timer behaves in the same way, and earlier deadlines
     /// come first, so this function waits for a timer. It then runs a job in the CPU's thread,
     /// which runs after all handlers.
-    fn settle(&self, duration: u64) {
+    fn quiesce(&self, duration: u64) {
         let has_fired = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&has_fired);
+        let signal = Arc::clone(&has_fired);
         let timer = Timer::new("sources", Mode::Interrupt, move |_| {
-            told.store(true, Ordering::Release);
+            signal.store(true, Ordering::Release);
         });
         let started = timer.and_then(|mut timer| {
             timer.after(duration)?;
-            time::wait_until(PATIENCE, || {
+            time::wait_until(TIMEOUT, || {
                 has_fired.load(Ordering::Acquire) || cancel::is_requested()
             });
             Ok(())
         });
         if let Err(error) = started {
-            log::warn!("sources: no timer to wait by: {error}");
+            log::warn!("sources: no timer: {error} (waiting without one)");
             time::spin_for(duration.max(GRACE));
         }
         // Cannot fail: if the CPU were offline, the line could not have been created.
@@ -268,7 +266,7 @@ impl Run<'_> {
             // The missing interrupts were not waited for.
             return;
         }
-        self.problems += 1;
+        self.checks.note(false);
         let description = what.to_string();
         self.output
             .print("source_problem", &ProblemRecord { description });
@@ -299,12 +297,12 @@ fn mask_an_edge<D>(
 ) -> Result<Begin, DeviceError> {
     line(device).set_masked(true);
     // Interrupts that were in transit before the mask still arrive.
-    run.settle(0);
+    run.quiesce(0);
     let begin = Begin::new(line(device));
     raise(device)?;
-    run.settle(GRACE);
+    run.quiesce(GRACE);
     line(device).set_masked(false);
-    run.settle(0);
+    run.quiesce(0);
     Ok(begin)
 }
 

@@ -1,6 +1,6 @@
 //! Devices that interrupt when they get a request.
 
-use super::{Begin, Ends, PATIENCE, Run, What, arrives, received};
+use super::{Begin, ExpectedCounts, Run, TIMEOUT, What, arrives, received};
 use crate::drivers::virtio_mmio::VirtioRng;
 use crate::shell::keys;
 use tocsin::devices::DeviceError;
@@ -10,7 +10,7 @@ use tocsin::time;
 
 /// The timeout for a port to report that its transmitter is empty, in nanoseconds. Not all ports
 /// report it.
-const SETTLING: u64 = 500_000_000;
+const EMPTY_TIMEOUT: u64 = 500_000_000;
 
 pub(super) fn keyboard(run: &mut Run<'_>) -> Result<(), DeviceError> {
     keys::without(|| echo(run))
@@ -22,18 +22,18 @@ fn echo(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let mut wrong = 0;
     for number in 1..=run.count {
         keyboard.echo()?;
-        if !arrives(keyboard.line(), &begin, number, PATIENCE) {
+        if !arrives(keyboard.line(), &begin, number, TIMEOUT) {
             break;
         }
         wrong += u64::from(keyboard.next_byte() != Some(Keyboard::ECHO));
     }
     let bytes = keyboard.bytes();
     let what = What::new("keyboard", "echo");
-    run.row(what, keyboard.line(), &begin, &Ends::all(bytes));
+    run.row(what, keyboard.line(), &begin, &ExpectedCounts::all(bytes));
     if bytes < run.count || wrong != 0 {
         let count = run.count;
         run.problem(&alloc::format!(
-            "keyboard: {count} echoes asked for, {bytes} bytes came, {wrong} of them were others"
+            "keyboard: {count} echoes requested, {bytes} bytes received, {wrong} of them wrong"
         ));
     }
     Ok(())
@@ -41,19 +41,19 @@ fn echo(run: &mut Run<'_>) -> Result<(), DeviceError> {
 
 pub(super) fn com2(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let mut port = Serial::claim()?.with_handler(run.class, run.cpu, |_| {})?;
-    time::wait_until(SETTLING, || received(port.line()) > 0);
+    time::wait_until(EMPTY_TIMEOUT, || received(port.line()) > 0);
     let begin = Begin::new(port.line());
     let before = port.emptied();
     for number in 1..=run.count {
         // Repeats the letters of the alphabet.
         port.send(b'a' + (number % 26) as u8)?;
-        if !arrives(port.line(), &begin, number, PATIENCE) {
+        if !arrives(port.line(), &begin, number, TIMEOUT) {
             break;
         }
     }
     let raised = port.emptied() - before;
     let what = What::new("com2", "transmit");
-    run.row(what, port.line(), &begin, &Ends::all(raised));
+    run.row(what, port.line(), &begin, &ExpectedCounts::all(raised));
     if raised < run.count || port.others() != 0 {
         let (count, others) = (run.count, port.others());
         run.problem(&alloc::format!(
@@ -69,13 +69,13 @@ pub(super) fn virtio(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let mut bytes = 0_u64;
     for number in 1..=run.count {
         bytes += u64::from(rng.fill()?);
-        if !arrives(rng.line(), &begin, number, PATIENCE) {
+        if !arrives(rng.line(), &begin, number, TIMEOUT) {
             break;
         }
     }
     let raised = rng.raised();
     let what = What::new("virtio", "requests");
-    run.row(what, rng.line(), &begin, &Ends::all(raised));
+    run.row(what, rng.line(), &begin, &ExpectedCounts::all(raised));
     if raised != run.count {
         let count = run.count;
         run.problem(&alloc::format!(
@@ -86,14 +86,14 @@ pub(super) fn virtio(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let begin = Begin::new(rng.line());
     rng.line().set_masked(true);
     rng.fill()?;
-    let asserted = time::wait_until(PATIENCE, || rng.is_asserted());
-    let came_masked = received(rng.line()) - begin.received;
+    let asserted = time::wait_until(TIMEOUT, || rng.is_asserted());
+    let received_masked = received(rng.line()) - begin.received;
     rng.line().set_masked(false);
-    arrives(rng.line(), &begin, 1, PATIENCE);
+    arrives(rng.line(), &begin, 1, TIMEOUT);
     let what = What::new("virtio", "masked");
-    run.row(what, rng.line(), &begin, &Ends::all(1));
-    if !asserted || came_masked != 0 {
-        run.problem("virtio-mmio: an interrupt did not wait while it was masked");
+    run.row(what, rng.line(), &begin, &ExpectedCounts::all(1));
+    if !asserted || received_masked != 0 {
+        run.problem("virtio-mmio: an interrupt was delivered although its source was masked");
     }
     Ok(())
 }

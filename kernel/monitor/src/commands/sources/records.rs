@@ -7,7 +7,7 @@ use core::fmt;
 use serde::Serialize;
 use tocsin_logic::units::Nanoseconds;
 
-use super::{Begin, Ends};
+use super::{Begin, ExpectedCounts};
 use crate::commands::lines::RouteRecord;
 use tocsin::line::Line;
 use tocsin::time;
@@ -97,14 +97,14 @@ pub(super) struct RunRecord {
 }
 
 impl RunRecord {
-    pub(super) fn of(what: What, line: &Line, begin: &Begin, ends: &Ends) -> Self {
+    pub(super) fn of(what: What, line: &Line, begin: &Begin, expected: &ExpectedCounts) -> Self {
         let seen = line.describe();
         Self {
             what,
             cpu: seen.cpu,
             vector: seen.first.get(),
-            raised: ends.raised,
-            is_estimate: ends.is_estimate,
+            raised: expected.raised,
+            is_estimate: expected.is_estimate,
             received: seen.counts.claimed - begin.received,
             unclaimed: seen.counts.unclaimed - begin.empty,
             duration_ns: time::nanoseconds() - begin.time,

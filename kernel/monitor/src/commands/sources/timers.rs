@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Begin, Ends, GRACE, PATIENCE, Run, What, arrives, mask_an_edge, received};
+use super::{Begin, ExpectedCounts, GRACE, Run, TIMEOUT, What, arrives, mask_an_edge, received};
 use tocsin::devices::DeviceError;
 use tocsin::devices::pit::{self, Pit, Timer};
 use tocsin::devices::rtc::{Cause, Clock, Rate, Rtc};
@@ -27,16 +27,16 @@ pub(super) fn pit(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let mut raised = 0;
     for number in 1..=run.count {
         timer.once(ONE_SHOT);
-        if !time::wait_until(PATIENCE, || timer.is_done()) {
-            return Err(DeviceError::Wrong("PIT", "a count does not end".into()));
+        if !time::wait_until(TIMEOUT, || timer.is_done()) {
+            return Err(DeviceError::Wrong("PIT", "the countdown timed out".into()));
         }
         raised += 1;
-        if !arrives(timer.line(), &begin, number, PATIENCE) {
+        if !arrives(timer.line(), &begin, number, TIMEOUT) {
             break;
         }
     }
     let what = What::new("pit", "one_shot");
-    run.row(what, timer.line(), &begin, &Ends::all(raised));
+    run.row(what, timer.line(), &begin, &ExpectedCounts::all(raised));
     if received(timer.line()) == 0 && raised > 0 {
         return Ok(());
     }
@@ -46,7 +46,7 @@ pub(super) fn pit(run: &mut Run<'_>) -> Result<(), DeviceError> {
         Ok(())
     })?;
     let what = What::new("pit", "masked");
-    run.row(what, timer.line(), &begin, &Ends::lost());
+    run.row(what, timer.line(), &begin, &ExpectedCounts::lost());
 
     let begin = Begin::new(timer.line());
     if let Some(count) = pit::divisor(PIT_HERTZ) {
@@ -56,25 +56,30 @@ pub(super) fn pit(run: &mut Run<'_>) -> Result<(), DeviceError> {
             timer.line(),
             &begin,
             run.count,
-            PATIENCE + 2 * period * run.count,
+            TIMEOUT + 2 * period * run.count,
         );
         let periods = (time::nanoseconds() - begin.time) / period.max(1);
         // The timer continues, and would interrupt while the row is printed.
         timer.line().set_masked(true);
         let what = What::periodic("pit", PIT_HERTZ);
-        run.row(what, timer.line(), &begin, &Ends::estimated(periods));
+        run.row(
+            what,
+            timer.line(),
+            &begin,
+            &ExpectedCounts::estimated(periods),
+        );
     }
     Ok(())
 }
 
 /// The causes in register C that the handler has read: periods and updates.
 #[derive(Default)]
-struct Told {
+struct CauseCounts {
     periods: AtomicU64,
     updates: AtomicU64,
 }
 
-impl Told {
+impl CauseCounts {
     fn note(&self, cause: Cause) {
         for (happened, counter) in [
             (cause.is_periodic(), &self.periods),
@@ -86,27 +91,27 @@ impl Told {
 }
 
 pub(super) fn rtc(run: &mut Run<'_>) -> Result<(), DeviceError> {
-    let told = Arc::new(Told::default());
+    let counts = Arc::new(CauseCounts::default());
     let handler = {
-        let told = Arc::clone(&told);
-        move |cause| told.note(cause)
+        let counts = Arc::clone(&counts);
+        move |cause| counts.note(cause)
     };
     let mut clock = Rtc::claim()?.with_handler(run.class, run.cpu, handler)?;
     for (hertz, most) in RTC_RATES {
         let count = run.count.min(most);
-        let row = RtcRow::begin(&clock, &told.periods, count);
+        let row = RtcRow::begin(&clock, &counts.periods, count);
         clock.every(Rate::hertz(hertz))?;
         let time = count * 2_000_000_000 / u64::from(hertz);
-        arrives(clock.line(), &row.begin, count, PATIENCE + time);
+        arrives(clock.line(), &row.begin, count, TIMEOUT + time);
         clock.every(None)?;
         row.end(run, What::periodic("rtc", hertz), &clock);
     }
 
     let count = run.count.min(1);
-    let row = RtcRow::begin(&clock, &told.updates, count);
+    let row = RtcRow::begin(&clock, &counts.updates, count);
     clock.on_update(true);
     // An update occurs every second.
-    arrives(clock.line(), &row.begin, count, 2 * PATIENCE);
+    arrives(clock.line(), &row.begin, count, 2 * TIMEOUT);
     clock.on_update(false);
     row.end(run, What::new("rtc", "update_ended"), &clock);
 
@@ -117,12 +122,12 @@ pub(super) fn rtc(run: &mut Run<'_>) -> Result<(), DeviceError> {
     clock.every(Rate::hertz(Rate::MAX))?;
     time::spin_for(GRACE);
     if received(clock.line()) != begin.received {
-        run.problem("RTC: an interrupt came although it was masked");
+        run.problem("RTC: an interrupt was delivered although its source was masked");
     }
-    let row = RtcRow::begin(&clock, &told.periods, 1);
+    let row = RtcRow::begin(&clock, &counts.periods, 1);
     clock.line().set_masked(false);
     clock.acknowledge();
-    arrives(clock.line(), &row.begin, 1, PATIENCE);
+    arrives(clock.line(), &row.begin, 1, TIMEOUT);
     clock.every(None)?;
     row.end(run, What::new("rtc", "after_masked"), &clock);
     Ok(())
@@ -131,7 +136,7 @@ pub(super) fn rtc(run: &mut Run<'_>) -> Result<(), DeviceError> {
 /// A row of the RTC: register C must report each interrupt with the correct cause.
 struct RtcRow<'a> {
     begin: Begin,
-    told: &'a AtomicU64,
+    counts: &'a AtomicU64,
     before: u64,
     /// The minimum number of interrupts that must arrive.
     least: u64,
@@ -139,11 +144,11 @@ struct RtcRow<'a> {
 
 impl<'a> RtcRow<'a> {
     /// Starts a row while the RTC is stopped or masked.
-    fn begin(clock: &Clock, told: &'a AtomicU64, least: u64) -> Self {
+    fn begin(clock: &Clock, counts: &'a AtomicU64, least: u64) -> Self {
         Self {
             begin: Begin::new(clock.line()),
-            told,
-            before: told.load(Ordering::Acquire),
+            counts,
+            before: counts.load(Ordering::Acquire),
             least,
         }
     }
@@ -154,16 +159,18 @@ impl<'a> RtcRow<'a> {
     /// emulator on a slow host generates more of these, one for each period that ends before the
     /// previous one is handled, so any number is accepted.
     fn end(self, run: &mut Run<'_>, what: What, clock: &Clock) {
-        run.settle(0);
-        let raised = self.told.load(Ordering::Acquire) - self.before;
-        let ends = Ends {
+        run.quiesce(0);
+        let raised = self.counts.load(Ordering::Acquire) - self.before;
+        let expected = ExpectedCounts {
             empty: u64::MAX,
-            ..Ends::all(raised)
+            ..ExpectedCounts::all(raised)
         };
-        run.row(what, clock.line(), &self.begin, &ends);
+        run.row(what, clock.line(), &self.begin, &expected);
         if raised < self.least {
             let least = self.least;
-            run.problem(&format!("{what}: {raised} raised, {least} waited for"));
+            run.problem(&format!(
+                "{what}: {raised} raised, expected at least {least}"
+            ));
         }
     }
 }

@@ -11,6 +11,7 @@ use x86_64::instructions::interrupts;
 
 use super::cases;
 use crate::command::CommandError;
+use crate::commands::checks::Checks;
 use crate::record::{self, Output};
 use tocsin::hw::processor;
 use tocsin::ipi::jobs;
@@ -18,7 +19,7 @@ use tocsin::timer::{Mode, Timer};
 use tocsin::{cancel, cpu, println, time};
 
 /// The timeout for an expected event, in nanoseconds.
-const PATIENCE: u64 = 30_000_000_000;
+const TIMEOUT: u64 = 30_000_000_000;
 
 /// The time between two checks of a condition, in nanoseconds, for which the CPU halts.
 const NAP: u64 = 100_000;
@@ -27,18 +28,18 @@ const NAP: u64 = 100_000;
 struct Case {
     name: &'static str,
     title: &'static str,
-    run: fn(&Ground),
+    run: fn(&TestContext),
     expected: AtomicU64,
-    came: AtomicU64,
+    received: AtomicU64,
 }
 
-const fn case(name: &'static str, title: &'static str, run: fn(&Ground)) -> Case {
+const fn case(name: &'static str, title: &'static str, run: fn(&TestContext)) -> Case {
     Case {
         name,
         title,
         run,
         expected: AtomicU64::new(0),
-        came: AtomicU64::new(0),
+        received: AtomicU64::new(0),
     }
 }
 
@@ -76,7 +77,7 @@ static CASES: [Case; 9] = [
 
 /// A violation that must never occur.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Wrong {
+pub(super) enum Violation {
     Early,
     OutOfOrder,
     Twice,
@@ -88,8 +89,8 @@ pub(super) enum Wrong {
     Drift,
 }
 
-/// The names and titles of the violations, in the order of [`Wrong`].
-const WRONGS: [(&str, &str); 9] = [
+/// The names and titles of the violations, in the order of [`Violation`].
+const VIOLATIONS: [(&str, &str); 9] = [
     ("early", "fired early"),
     ("out_of_order", "fired out of order"),
     ("twice", "fired twice"),
@@ -101,15 +102,16 @@ const WRONGS: [(&str, &str); 9] = [
     ("drift", "off the period's grid"),
 ];
 
-static WRONG: [AtomicU64; WRONGS.len()] = [const { AtomicU64::new(0) }; WRONGS.len()];
+static VIOLATION_COUNTS: [AtomicU64; VIOLATIONS.len()] =
+    [const { AtomicU64::new(0) }; VIOLATIONS.len()];
 
 /// Counts a violation.
-pub(super) fn note(wrong: Wrong) {
-    WRONG[wrong as usize].fetch_add(1, Ordering::Relaxed);
+pub(super) fn note(wrong: Violation) {
+    VIOLATION_COUNTS[wrong as usize].fetch_add(1, Ordering::Relaxed);
 }
 
 /// Counts a violation unless `is_right`.
-pub(super) fn check(is_right: bool, wrong: Wrong) {
+pub(super) fn check(is_right: bool, wrong: Violation) {
     if !is_right {
         note(wrong);
     }
@@ -117,7 +119,7 @@ pub(super) fn check(is_right: bool, wrong: Wrong) {
 
 /// The environment of a case on each CPU.
 #[derive(Debug)]
-pub(super) struct Ground {
+pub(super) struct TestContext {
     pub(super) cpu: u32,
     random: RefCell<Rng>,
     /// A timer that wakes this CPU while it waits.
@@ -125,7 +127,7 @@ pub(super) struct Ground {
     case: usize,
 }
 
-impl Ground {
+impl TestContext {
     /// Returns a random number below `end`.
     pub(super) fn random(&self, end: u64) -> u64 {
         self.random.borrow_mut().u64(..end)
@@ -133,7 +135,7 @@ impl Ground {
 
     /// Waits for `condition`. After a timeout, the counts show what is missing.
     pub(super) fn wait_for(&self, condition: impl Fn() -> bool) {
-        time::wait_until(PATIENCE, || {
+        time::wait_until(TIMEOUT, || {
             condition() || {
                 self.nap();
                 condition()
@@ -146,16 +148,16 @@ impl Ground {
         if let Some(alarm) = self.alarm.borrow_mut().as_mut() {
             // Interrupts are disabled, so that the alarm does not fire before the halt.
             interrupts::disable();
-            check(alarm.after(NAP).is_ok(), Wrong::Refused);
+            check(alarm.after(NAP).is_ok(), Violation::Refused);
             processor::enable_and_halt();
         }
     }
 
     /// Adds to the expected and the actual count.
-    pub(super) fn count(&self, expected: u64, came: u64) {
+    pub(super) fn count(&self, expected: u64, received: u64) {
         let counts = &CASES[self.case];
         counts.expected.fetch_add(expected, Ordering::Relaxed);
-        counts.came.fetch_add(came, Ordering::Relaxed);
+        counts.received.fetch_add(received, Ordering::Relaxed);
     }
 }
 
@@ -202,14 +204,14 @@ fn row(title: &str, expected: impl fmt::Display, received: impl fmt::Display) {
 /// Runs all cases with deadlines derived from `seed`.
 pub(super) fn run(seed: u64, output: Output) -> Result<(), CommandError> {
     SEED.store(seed, Ordering::Relaxed);
-    for count in &WRONG {
+    for count in &VIOLATION_COUNTS {
         count.store(0, Ordering::Relaxed);
     }
     output.print("timers_test", &TestRecord { seed });
     if output == Output::Text {
         row("what", "expected", "received");
     }
-    let mut failed = 0;
+    let checks = Checks::default();
     for index in 0..CASES.len() {
         if cancel::is_requested() {
             return Err(CommandError::Cancelled);
@@ -219,9 +221,9 @@ pub(super) fn run(seed: u64, output: Output) -> Result<(), CommandError> {
             Output::Text => row(case.title, case.expected, case.received),
             Output::Records => record::print("timers_case", &case),
         }
-        failed += u64::from(case.expected != case.received);
+        checks.note(case.expected == case.received);
     }
-    for (&(violation, title), count) in WRONGS.iter().zip(&WRONG) {
+    for (&(violation, title), count) in VIOLATIONS.iter().zip(&VIOLATION_COUNTS) {
         let count = count.load(Ordering::Relaxed);
         match output {
             Output::Text => row(title, 0, count),
@@ -229,26 +231,22 @@ pub(super) fn run(seed: u64, output: Output) -> Result<(), CommandError> {
                 record::print("timers_violation", &ViolationRecord { violation, count });
             }
         }
-        failed += u64::from(count != 0);
+        checks.note(count == 0);
     }
-    if failed > 0 {
-        let why = alloc::format!("{failed} of the counts above are not what was expected");
-        return Err(CommandError::Failed(why));
-    }
-    Ok(())
+    checks.finish(output)
 }
 
 /// Runs a case on all CPUs.
 fn run_case(index: usize) -> Result<CaseRecord, CommandError> {
     let case = &CASES[index];
     case.expected.store(0, Ordering::Relaxed);
-    case.came.store(0, Ordering::Relaxed);
+    case.received.store(0, Ordering::Relaxed);
     INDEX.store(index as u64, Ordering::Relaxed);
     jobs::run_on_all(run_here).map_err(CommandError::Cpu)?;
     Ok(CaseRecord {
         case: case.name,
         expected: case.expected.load(Ordering::Relaxed),
-        received: case.came.load(Ordering::Relaxed),
+        received: case.received.load(Ordering::Relaxed),
         title: case.title,
     })
 }
@@ -261,11 +259,11 @@ fn run_here(_: u64) {
     let cpu = cpu::current().id();
     let seed = SEED.load(Ordering::Relaxed);
     let own = seed ^ (u64::from(cpu) << 32 | case as u64);
-    let ground = Ground {
+    let test = TestContext {
         cpu,
         random: RefCell::new(Rng::with_seed(own)),
         alarm: RefCell::new(Timer::new("test alarm", Mode::Interrupt, |_| ()).ok()),
         case,
     };
-    (CASES[case].run)(&ground);
+    (CASES[case].run)(&test);
 }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Edu, PATIENCE, register};
+use super::{Edu, TIMEOUT, register};
 use tocsin::iommu::{self, State, dma};
 use tocsin::time;
 use tocsin_logic::vtd::SourceId;
@@ -91,7 +91,7 @@ impl Edu {
         self.registers.write(register::DMA_COUNT, length);
         self.registers.write(register::DMA_COMMAND, bits);
         let is_over = || self.registers.read::<u32>(register::DMA_COMMAND) & START == 0;
-        if time::wait_until(PATIENCE, is_over) {
+        if time::wait_until(TIMEOUT, is_over) {
             Ok(())
         } else {
             Err(TransferError::Timeout)

@@ -3,7 +3,7 @@
 
 mod queue;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use queue::{BUFFER, ENTRIES, Queue};
 use tocsin::memory::MemoryError;
 use tocsin::time;
@@ -76,14 +76,14 @@ impl<T: Transport> Entropy<T> {
 
     fn set_up(&mut self) -> Result<(), &'static str> {
         if !self.reset() {
-            return Err("the device does not come out of its reset");
+            return Err("the reset timed out");
         }
         let transport = &mut self.transport;
         transport.let_reach_memory();
         transport.set_status(ACKNOWLEDGE);
         transport.set_status(ACKNOWLEDGE | DRIVER);
         if transport.device_features(1) & VERSION_1 == 0 {
-            return Err("the device does not follow virtio 1");
+            return Err("the device lacks the feature VIRTIO_F_VERSION_1");
         }
         for (select, features) in [(0, 0), (1, VERSION_1)] {
             transport.set_driver_features(select, features);
@@ -91,7 +91,7 @@ impl<T: Transport> Entropy<T> {
         let status = ACKNOWLEDGE | DRIVER | FEATURES_OK;
         transport.set_status(status);
         if transport.status() & FEATURES_OK == 0 {
-            return Err("the device does not accept the features");
+            return Err("the device rejected the features");
         }
         if transport.select_queue() < ENTRIES.into() {
             return Err("the device's queue is too small");
@@ -115,19 +115,19 @@ impl<T: Transport> Entropy<T> {
     /// Waits until the device has used the buffer. Returns the number of bytes that it wrote, 1 or
     /// more.
     pub fn finish(&self) -> Result<u32, &'static str> {
-        if !time::wait_until(PATIENCE, || self.queue.is_done()) {
-            return Err("the device does not use the buffer that it was given");
+        if !time::wait_until(TIMEOUT, || self.queue.is_done()) {
+            return Err("the request timed out");
         }
         match self.queue.written() {
             bytes @ 1..=BUFFER => Ok(bytes),
-            _ => Err("the device says that it wrote nothing, or more than there is room for"),
+            _ => Err("the length of the used buffer is invalid"),
         }
     }
 
     /// Resets the device, which then accesses no memory. Returns whether the reset is complete.
     fn reset(&self) -> bool {
         self.transport.set_status(0);
-        time::wait_until(PATIENCE, || self.transport.status() == 0)
+        time::wait_until(TIMEOUT, || self.transport.status() == 0)
     }
 }
 

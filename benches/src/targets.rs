@@ -6,11 +6,11 @@ mod tests;
 use serde::Serialize;
 
 use crate::record::{Clock, Value};
-use crate::results::{Figure, Key, Results, float};
+use crate::results::{Key, Metric, Results, float};
 
 /// A target with its measurement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Aim {
+pub struct Target {
     /// The object of the target.
     pub what: String,
     /// The measured value, in the unit of the limit.
@@ -20,12 +20,12 @@ pub struct Aim {
     /// Unit of both: instructions, or a ratio to another value.
     pub unit: String,
     /// The metric of the target.
-    pub figure: Key,
+    pub metric: Key,
 }
 
-impl Aim {
+impl Target {
     /// Whether the target is met.
-    pub fn is_reached(&self) -> bool {
+    pub fn is_met(&self) -> bool {
         self.measured <= self.limit
     }
 }
@@ -70,50 +70,50 @@ const BROADCAST: (f64, f64) = (60.0, 25.0);
 const CEILING: f64 = 1.1;
 
 /// All targets that can be checked with these results.
-pub fn of(results: &Results) -> Vec<Aim> {
-    let mut aims = Vec::new();
+pub fn of(results: &Results) -> Vec<Target> {
+    let mut targets = Vec::new();
     for &(name, param, limit) in COUNTED {
-        let figures = own(results, Clock::Instructions, name, param);
-        aims.extend(figures.map(|figure| counted(figure, limit)));
+        let metrics = own(results, Clock::Instructions, name, param);
+        targets.extend(metrics.map(|metric| counted(metric, limit)));
     }
-    for figure in own(results, Clock::Instructions, "broadcast.all", None) {
-        if let Some(Value::Number(cpus)) = figure.key.param.get("cpus") {
+    for metric in own(results, Clock::Instructions, "broadcast.all", None) {
+        if let Some(Value::Number(cpus)) = metric.key.param.get("cpus") {
             let (first, other) = BROADCAST;
-            aims.push(counted(
-                figure,
+            targets.push(counted(
+                metric,
                 first + other * float(cpus.saturating_sub(1)),
             ));
         }
     }
-    aims.extend(independent(
+    targets.extend(independent(
         results,
         "broadcast.sender",
         "does not grow with the CPUs",
     ));
-    aims.extend(independent(
+    targets.extend(independent(
         results,
         "nest.entry",
         "a nested entry costs no more than the first",
     ));
     for &(name, param, limit) in TO_FLOOR {
-        for figure in own(results, Clock::Cycles, name, param) {
-            let times = results.to_floor(figure);
-            aims.extend(times.map(|times| ratio(figure, times, limit, "the floor's")));
+        for metric in own(results, Clock::Cycles, name, param) {
+            let times = results.to_floor(metric);
+            targets.extend(times.map(|times| ratio(metric, times, limit, "the floor's")));
         }
     }
-    aims.extend(ceilings(results));
+    targets.extend(ceilings(results));
     for &(peer, test, limit) in TO_PEER {
         let known = results.peers.iter().filter(|known| known.is(peer));
-        for (known, theirs) in known.flat_map(|known| known.figures().map(move |it| (known, it))) {
+        for (known, theirs) in known.flat_map(|known| known.metrics().map(move |it| (known, it))) {
             if (theirs.test.as_str(), theirs.clock) != (test, Clock::Cycles) {
                 continue;
             }
             let base = format!("{}'s {test}", known.name);
             let pair = theirs.ours(results).zip(theirs.ratio(results));
-            aims.extend(pair.map(|(ours, times)| ratio(ours, times, limit, &base)));
+            targets.extend(pair.map(|(ours, times)| ratio(ours, times, limit, &base)));
         }
     }
-    aims
+    targets
 }
 
 /// The kernel's own metrics of this name, in x2APIC mode.
@@ -122,10 +122,10 @@ fn own<'r>(
     clock: Clock,
     name: &str,
     param: One,
-) -> impl Iterator<Item = &'r Figure> {
+) -> impl Iterator<Item = &'r Metric> {
     let name = name.to_owned();
-    results.figures.iter().filter(move |figure| {
-        let key = &figure.key;
+    results.metrics.iter().filter(move |metric| {
+        let key = &metric.key;
         (key.clock, key.apic.as_str()) == (clock, "x2apic")
             && (key.name == name && key.variant == "tocsin")
             && param.is_none_or(|param| has(key, param))
@@ -139,64 +139,64 @@ fn has(key: &Key, (name, value): (&str, &str)) -> bool {
         .is_none_or(|own| own.to_string() == value)
 }
 
-fn counted(figure: &Figure, limit: f64) -> Aim {
-    Aim {
-        what: figure.key.describe(),
-        measured: float(figure.summary.p50),
+fn counted(metric: &Metric, limit: f64) -> Target {
+    Target {
+        what: metric.key.describe(),
+        measured: float(metric.summary.p50),
         limit,
-        unit: figure.unit.clone(),
-        figure: figure.key.clone(),
+        unit: metric.unit.clone(),
+        metric: metric.key.clone(),
     }
 }
 
-fn ratio(figure: &Figure, times: f64, limit: f64, of: &str) -> Aim {
-    Aim {
-        what: figure.key.describe(),
+fn ratio(metric: &Metric, times: f64, limit: f64, of: &str) -> Target {
+    Target {
+        what: metric.key.describe(),
         measured: times,
         limit,
         unit: format!("times {of}"),
-        figure: figure.key.clone(),
+        metric: metric.key.clone(),
     }
 }
 
 /// Checks that a metric is the same for every value of its parameter: the maximum relative to the
 /// first.
-fn independent(results: &Results, name: &str, what: &str) -> Option<Aim> {
-    let figures: Vec<_> = own(results, Clock::Instructions, name, None).collect();
-    let most = figures.iter().max_by_key(|figure| figure.summary.p50)?;
-    Some(Aim {
+fn independent(results: &Results, name: &str, what: &str) -> Option<Target> {
+    let metrics: Vec<_> = own(results, Clock::Instructions, name, None).collect();
+    let most = metrics.iter().max_by_key(|metric| metric.summary.p50)?;
+    Some(Target {
         what: format!("{name}: {what}"),
         measured: float(most.summary.p50),
-        limit: float(figures.first()?.summary.p50),
+        limit: float(metrics.first()?.summary.p50),
         unit: "instructions".to_owned(),
-        figure: most.key.clone(),
+        metric: most.key.clone(),
     })
 }
 
 /// Checks that the curve of the ceiling lock is flat: for each section, its worst latency relative
 /// to that without a lock; in cycles, the 99th percentiles.
-fn ceilings(results: &Results) -> Vec<Aim> {
-    let ceilings = results.figures.iter().filter(|figure| {
-        figure.key.name == "contention.latency" && figure.key.variant == "ceiling"
+fn ceilings(results: &Results) -> Vec<Target> {
+    let ceilings = results.metrics.iter().filter(|metric| {
+        metric.key.name == "contention.latency" && metric.key.variant == "ceiling"
     });
-    let aims = ceilings.filter_map(|figure| {
-        let none = results.beside(&figure.key, "none")?;
-        let limit = match figure.key.clock {
+    let targets = ceilings.filter_map(|metric| {
+        let none = results.beside(&metric.key, "none")?;
+        let limit = match metric.key.clock {
             Clock::Cycles => CEILING,
             Clock::Instructions => 1.0,
         };
         // The maximum in cycles reflects the host: the 99th percentile does not.
-        let (of, own, none) = match figure.key.clock {
-            Clock::Cycles => ("p99", figure.summary.p99, none.summary.p99),
-            Clock::Instructions => ("worst", figure.summary.max, none.summary.max),
+        let (of, own, none) = match metric.key.clock {
+            Clock::Cycles => ("p99", metric.summary.p99, none.summary.p99),
+            Clock::Instructions => ("worst", metric.summary.max, none.summary.max),
         };
-        Some(Aim {
-            what: format!("{of} of {} in {}", figure.key.describe(), figure.key.clock),
+        Some(Target {
+            what: format!("{of} of {} in {}", metric.key.describe(), metric.key.clock),
             measured: float(own) / float(none.max(1)),
             limit,
             unit: "times that with no lock".to_owned(),
-            figure: figure.key.clone(),
+            metric: metric.key.clone(),
         })
     });
-    aims.collect()
+    targets.collect()
 }

@@ -25,37 +25,40 @@ const NOP: u8 = 0x90;
 const ONLY: &str = "self_ipi";
 
 pub fn trials() -> Vec<Trial> {
-    vec![trial("gate::sees_one_instruction_more", || {
+    vec![trial("regression::one_more_instruction", || {
         let image = workspace().join("target/image/tocsin.elf");
         let files = tempfile::tempdir()?;
         let baseline = files.path().join("baseline.json");
         let worse = files.path().join("worse.elf");
         std::fs::write(&worse, planted(&std::fs::read(&image)?)?)?;
 
-        let (accepted, said) = run("accept", &baseline, &image)?;
-        ensure!(accepted, "not accepted:\n{said}");
+        let (accepted, printed) = run("accept", &baseline, &image)?;
+        ensure!(accepted, "not accepted:\n{printed}");
         let first = std::fs::read_to_string(&baseline)?;
-        let (passed, said) = run("gate", &baseline, &image)?;
+        let (passed, printed) = run("check", &baseline, &image)?;
         ensure!(
-            passed && said.contains(", none worse than accepted"),
-            "the same image is worse than itself:\n{said}"
+            passed && printed.contains(" passed"),
+            "the same image is worse than itself:\n{printed}"
         );
-        ensure!(!said.contains("now"), "counted otherwise now:\n{said}");
-        let (accepted, said) = run("accept", &baseline, &image)?;
-        ensure!(accepted, "not accepted:\n{said}");
+        ensure!(
+            !printed.contains("now"),
+            "counted otherwise now:\n{printed}"
+        );
+        let (accepted, printed) = run("accept", &baseline, &image)?;
+        ensure!(accepted, "not accepted:\n{printed}");
         ensure_eq!(
             std::fs::read_to_string(&baseline)?,
             first,
             "the baseline, counted again"
         );
 
-        let (passed, said) = run("gate", &baseline, &worse)?;
-        ensure!(!passed, "an instruction more passed:\n{said}");
-        let entry = said
+        let (passed, printed) = run("check", &baseline, &worse)?;
+        ensure!(!passed, "an instruction more passed:\n{printed}");
+        let entry = printed
             .lines()
             .find(|line| line.starts_with("WORSE  self_ipi.round_trip tocsin (x2apic, 4 CPUs)"));
         let numbers: Vec<u64> = entry
-            .ok_or_else(|| format!("no word of self_ipi.round_trip:\n{said}"))?
+            .ok_or_else(|| format!("no word of self_ipi.round_trip:\n{printed}"))?
             .split(|c: char| !c.is_ascii_digit())
             .filter_map(|word| word.parse().ok())
             .collect();
@@ -80,9 +83,9 @@ fn run(command: &str, baseline: &Path, image: &Path) -> Result<(bool, String)> {
         .arg("--image")
         .arg(image)
         .output()?;
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    Ok((output.status.success(), said))
+    let printed = [output.stdout, output.stderr].concat();
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    Ok((output.status.success(), printed))
 }
 
 /// The image with a NOP before the common entry, in the linker's padding, and with all stubs

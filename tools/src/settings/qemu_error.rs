@@ -158,18 +158,18 @@ mod tests {
                 "SMP=4 MEM=1M MACHINE=q35 CPU=max ACCEL=tcg QEMU_ARGS=-no-reboot -device nosuch",
             ),
         ] {
-            let said = Setting::explain(&all, &format!("{q}{message}\n"));
+            let output = Setting::explain(&all, &format!("{q}{message}\n"));
             let begin = format!("{variables}: QEMU does not start: {q}{message}; ");
-            assert!(said.starts_with(&begin), "{said}");
+            assert!(output.starts_with(&begin), "{output}");
         }
         let other = [Setting::new("SMP", "4"), Setting::new("QEMU", "cat")];
         for (message, words) in [
             ("", "it ended without a message"),
             ("cat: invalid option\n", "cat: invalid option"),
         ] {
-            let said = Setting::explain(&other, message);
+            let output = Setting::explain(&other, message);
             let begin = format!("QEMU=cat: QEMU does not start: {words}; name a QEMU");
-            assert!(said.starts_with(&begin), "{said}");
+            assert!(output.starts_with(&begin), "{output}");
         }
     }
 }

@@ -9,7 +9,7 @@ use tocsin::panic::stop_cpus;
 use tocsin::{cpu, println, smp, time};
 
 /// The timeout after which a CPU continues without the others, in nanoseconds.
-const PATIENCE: u64 = 20_000_000_000;
+const TIMEOUT: u64 = 20_000_000_000;
 
 /// The number of lines that each other CPU prints before one panics.
 const LINES: u64 = 20;
@@ -32,7 +32,7 @@ pub(super) fn panic_all() {
     let _ = jobs::run_on_all(|cpu| {
         let all = others().count() as u32 + 1;
         ARRIVED.fetch_add(1, Ordering::AcqRel);
-        time::wait_until(PATIENCE, || ARRIVED.load(Ordering::Acquire) >= all);
+        time::wait_until(TIMEOUT, || ARRIVED.load(Ordering::Acquire) >= all);
         let arrived = ARRIVED.load(Ordering::Acquire);
         assert!(
             arrived >= all,
@@ -43,7 +43,7 @@ pub(super) fn panic_all() {
 }
 
 /// This CPU panics while all other CPUs print.
-pub(super) fn panic_among_printers() {
+pub(super) fn panic_while_printing() {
     static OWN: AtomicU32 = AtomicU32::new(0);
     PRINTED.store(0, Ordering::Relaxed);
     ARRIVED.store(0, Ordering::Relaxed);
@@ -55,7 +55,7 @@ pub(super) fn panic_among_printers() {
         let all = others().count();
         let has_begun = || ARRIVED.load(Ordering::Relaxed) as usize >= all;
         let enough = || PRINTED.load(Ordering::Relaxed) >= LINES * all as u64;
-        time::wait_until(PATIENCE, || has_begun() && enough());
+        time::wait_until(TIMEOUT, || has_begun() && enough());
         assert!(has_begun(), "CPU {cpu} panics, and not all others print");
         panic!("CPU {cpu} panics while others print");
     });
@@ -72,20 +72,20 @@ fn print_for_ever(cpu: u64) -> ! {
 /// This CPU panics. All other CPUs are in their NMI handlers, where no NMI can stop them, and panic
 /// or fault after this CPU has started its panic stop.
 pub(super) fn panic_before_others() {
-    extern "C" fn end_after(_: usize) {
+    extern "C" fn fail_after_stop(_: usize) {
         ARRIVED.fetch_add(1, Ordering::AcqRel);
-        time::wait_until(PATIENCE, stop_cpus::is_requested);
+        time::wait_until(TIMEOUT, stop_cpus::is_requested);
         let cpu = cpu::current().id();
         assert!(cpu.is_multiple_of(2), "CPU {cpu} panics after another");
         // SAFETY: #UD is fatal.
         unsafe { asm!("ud2") };
     }
-    interrupt_others(end_after);
+    interrupt_others(fail_after_stop);
     panic!("CPU {} panics before the others", cpu::current().id());
 }
 
 /// This CPU panics. All other CPUs stay in their NMI handlers, and cannot be stopped.
-pub(super) fn panic_among_silent() {
+pub(super) fn panic_without_response() {
     extern "C" fn stay(_: usize) {
         ARRIVED.fetch_add(1, Ordering::AcqRel);
         loop {
@@ -93,7 +93,10 @@ pub(super) fn panic_among_silent() {
         }
     }
     interrupt_others(stay);
-    panic!("CPU {} panics, and nobody hears", cpu::current().id());
+    panic!(
+        "CPU {} panics, and no other CPU responds",
+        cpu::current().id()
+    );
 }
 
 /// Makes all other CPUs call `function` in their NMI handlers, and waits until they do.
@@ -106,5 +109,5 @@ fn interrupt_others(function: tocsin::ipi::Callback) {
         }
     }
     let all = others().count() as u32;
-    time::wait_until(PATIENCE, || ARRIVED.load(Ordering::Acquire) >= all);
+    time::wait_until(TIMEOUT, || ARRIVED.load(Ordering::Acquire) >= all);
 }

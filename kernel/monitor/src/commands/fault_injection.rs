@@ -26,7 +26,7 @@ use tocsin::trap::idt;
 use tocsin::{cpu, deferred, println, sync, time};
 
 /// A function that raises an exception.
-pub(super) type Provocation = fn();
+pub(super) type Injection = fn();
 
 /// A non-canonical address (SDM vol. 1, 3.3.7.1).
 const NON_CANONICAL: u64 = 0x8000_0000_0000_0000;
@@ -188,7 +188,7 @@ fn recurse(depth: u64) -> u64 {
 
 pub(super) fn panic() {
     panic!(
-        "asked for by the `fault` command, image at {:#x}",
+        "requested by the `fault` command, image at {:#x}",
         image::virtual_range().start
     );
 }
@@ -274,7 +274,7 @@ fn call(address: u64) {
 // `int n` encodes its vector in the instruction, so each vector has a stub of eight bytes.
 global_asm!(
     r#"
-    .section .text.provoke, "ax"
+    .section .text.inject, "ax"
     .balign 8
     .global software_interrupts
 software_interrupts:

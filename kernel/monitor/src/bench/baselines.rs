@@ -32,7 +32,7 @@ pub(super) const FLOOR: Vector = Vector(MEASURED[0]);
 /// The vector that [`typical`] handles.
 pub(super) const TYPICAL: Vector = Vector(MEASURED[1]);
 
-/// The vector that the code set by [`Installed::lead_urgent`] handles: class 14.
+/// The vector that the code set by [`Installed::set_urgent_entry`] handles: class 14.
 pub(super) const URGENT: Vector = Vector(MEASURED[2]);
 
 /// The time at which the handler last began; 0 before.
@@ -211,9 +211,9 @@ impl Installed {
         }
         Self::set_typical(note);
         let installed = install(OWN);
-        assert!(installed, "the vector that is measured has another handler");
+        assert!(installed, "the measured vector has another handler");
         let this = Self { has_typical };
-        Self::lead(floor_here(), typical_here());
+        Self::set_entry(floor_address(), typical_address());
         this
     }
 
@@ -229,25 +229,25 @@ impl Installed {
 
     /// Returns the kernel's own variant and the two baselines, without the typical one where it
     /// cannot be measured.
-    pub(super) fn ways<'a, T>(
+    pub(super) fn variants<'a, T>(
         &self,
         overhead: u64,
         own: impl FnMut() -> T + 'a,
         floor: impl FnMut() -> T + 'a,
         typical: impl FnMut() -> T + 'a,
     ) -> Vec<Case<'a, T>> {
-        let mut ways = alloc::vec![
+        let mut variants = alloc::vec![
             Case::new("tocsin", overhead, own),
             Case::new("floor", overhead, floor),
         ];
         if self.has_typical {
-            ways.push(Case::new("typical", overhead, typical));
+            variants.push(Case::new("typical", overhead, typical));
         }
-        ways
+        variants
     }
 
     /// Sets the entry code of the baselines' vectors.
-    pub(super) fn lead(floor: u64, typical: u64) {
+    pub(super) fn set_entry(floor: u64, typical: u64) {
         // SAFETY: The code belongs to this module. It preserves all registers, or interrupts only
         // code that declares the registers it clobbers. It sends the EOI of its interrupts.
         unsafe { hooks::set_measured(0, floor) };
@@ -256,7 +256,7 @@ impl Installed {
     }
 
     /// Sets the entry code of [`URGENT`].
-    pub(super) fn lead_urgent(code: u64) {
+    pub(super) fn set_urgent_entry(code: u64) {
         // SAFETY: As above.
         unsafe { hooks::set_measured(2, code) };
     }
@@ -264,24 +264,24 @@ impl Installed {
 
 impl Drop for Installed {
     fn drop(&mut self) {
-        Self::lead(hooks::default_entry(0), hooks::default_entry(1));
-        Self::lead_urgent(hooks::default_entry(2));
+        Self::set_entry(hooks::default_entry(0), hooks::default_entry(1));
+        Self::set_urgent_entry(hooks::default_entry(2));
         remove(OWN);
     }
 }
 
 /// Returns the address of the typical baseline.
-pub(super) fn typical_here() -> u64 {
+pub(super) fn typical_address() -> u64 {
     typical as *const () as u64
 }
 
 /// Returns the address of the typical baseline for [`URGENT`].
-pub(super) fn typical_urgent_here() -> u64 {
+pub(super) fn typical_urgent_address() -> u64 {
     typical_urgent as *const () as u64
 }
 
 /// Returns the address of the floor baseline for the mode of the local APICs.
-pub(super) fn floor_here() -> u64 {
+pub(super) fn floor_address() -> u64 {
     let code = if local().is_x2apic() {
         floor
     } else {

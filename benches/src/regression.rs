@@ -12,15 +12,15 @@ use tocsin_tools::workspace;
 
 use crate::error::BenchError;
 use crate::host;
-use crate::names::is_asked;
+use crate::names::is_selected;
 use crate::record::{Clock, Param};
-use crate::results::{Figure, Key, Results};
+use crate::results::{Key, Metric, Results};
 
 pub use counted::Counted;
 
 /// Advice for a difference.
-const NEXT: &str = "if the change is meant, `make bench-accept` takes the new numbers into benches/baseline.json; \
-     commit them with the change and say why";
+const NEXT: &str = "if the change is intended, `make bench-accept` writes the new numbers to benches/baseline.json; \
+     commit them with the change and state the reason";
 
 /// Metrics that are reported in instructions and not compared, with a parameter's value. Their load
 /// is pseudo-random: an additional instruction anywhere, or another boot time, changes which of its
@@ -35,7 +35,7 @@ pub struct Baseline {
     /// The build of the kernel.
     #[serde(default = "release")]
     pub profile: String,
-    pub figures: Vec<Accepted>,
+    pub metrics: Vec<Accepted>,
 }
 
 /// One accepted metric, in instructions or in its unit.
@@ -67,7 +67,7 @@ fn is_zero(value: &u64) -> bool {
 }
 
 impl Accepted {
-    fn new(figure: &Figure, allow: u64) -> Self {
+    fn new(metric: &Metric, allow: u64) -> Self {
         let Key {
             name,
             variant,
@@ -75,18 +75,18 @@ impl Accepted {
             apic,
             cpus,
             ..
-        } = figure.key.clone();
+        } = metric.key.clone();
         Self {
             name,
             variant,
             param,
             apic,
             cpus,
-            unit: figure.unit.clone(),
-            min: figure.summary.min,
-            p50: figure.summary.p50,
-            p99: figure.summary.p99,
-            max: figure.summary.max,
+            unit: metric.unit.clone(),
+            min: metric.summary.min,
+            p50: metric.summary.p50,
+            p99: metric.summary.p99,
+            max: metric.summary.max,
             allow,
         }
     }
@@ -145,13 +145,13 @@ impl Verdict {
             worse, compared, ..
         } = self;
         out += &match (worse.len(), self.unlike.is_empty()) {
-            (0, true) => format!("gate: {compared} figures, none worse than accepted\n"),
+            (0, true) => format!("bench-check: {compared}/{compared} passed\n"),
             (n, true) => {
-                format!("gate: {n} differences for the worse in {compared} figures; {NEXT}\n")
+                format!("bench-check: {n} regressions in {compared} metrics ({NEXT})\n")
             }
             (n, false) => format!(
-                "gate: {compared} figures, {n} differences for the worse, reported only: instructions \
-                 depend on the compiler and QEMU; `make bench-accept` makes a baseline of these\n"
+                "bench-check: {n} regressions in {compared} metrics, not counted as failures: other tools \
+                 (instructions depend on the compiler and QEMU; `make bench-accept` makes a baseline of these)\n"
             ),
         };
         out
@@ -184,25 +184,26 @@ impl Baseline {
 
     /// The metrics whose names begin with one of `names`; all if `names` is empty.
     fn only(mut self, names: &[String]) -> Self {
-        self.figures.retain(|figure| is_asked(&figure.name, names));
+        self.metrics
+            .retain(|metric| is_selected(&metric.name, names));
         self
     }
 
     /// Takes the measured values; permitted increases are taken from `old`.
     pub fn accept(results: &Results, old: Option<&Self>) -> Self {
         let allowed = |key: &Key| {
-            let known = old.and_then(|old| old.figures.iter().find(|known| known.key() == *key));
+            let known = old.and_then(|old| old.metrics.iter().find(|known| known.key() == *key));
             known.map_or(0, |known| known.allow)
         };
-        let mut figures: Vec<_> = counted(results)
-            .map(|figure| Accepted::new(figure, allowed(&figure.key)))
+        let mut metrics: Vec<_> = counted(results)
+            .map(|metric| Accepted::new(metric, allowed(&metric.key)))
             .collect();
-        figures.sort_by_key(Accepted::key);
+        metrics.sort_by_key(Accepted::key);
         Self {
             qemu: results.host.qemu.clone(),
             compiler: results.host.compiler.clone(),
             profile: results.host.profile.clone(),
-            figures,
+            metrics,
         }
     }
 
@@ -216,13 +217,13 @@ impl Baseline {
         if !unlike.is_empty() {
             let unlike = unlike.join("; ");
             return Err(format!(
-                "{unlike}; some figures alone cannot be accepted into it: accept all"
+                "{unlike}; some metrics alone cannot be accepted into it: accept all"
             ));
         }
-        let others = old.figures.into_iter();
-        self.figures
-            .extend(others.filter(|figure| !is_asked(&figure.name, names)));
-        self.figures.sort_by_key(Accepted::key);
+        let others = old.metrics.into_iter();
+        self.metrics
+            .extend(others.filter(|metric| !is_selected(&metric.name, names)));
+        self.metrics.sort_by_key(Accepted::key);
         Ok(self)
     }
 
@@ -242,12 +243,12 @@ impl Baseline {
     /// As JSON, one metric per line, so that a diff shows which one changed.
     pub fn to_json(&self) -> String {
         let quoted = |text: &str| serde_json::to_string(text).expect("text is JSON");
-        let lines = self.figures.iter().map(|figure| {
-            let json = serde_json::to_string(figure).expect("numbers and names are JSON");
+        let lines = self.metrics.iter().map(|metric| {
+            let json = serde_json::to_string(metric).expect("numbers and names are JSON");
             format!("    {json}")
         });
         format!(
-            "{{\n  \"qemu\": {},\n  \"compiler\": {},\n  \"profile\": {},\n  \"figures\": [\n{}\n  ]\n}}\n",
+            "{{\n  \"qemu\": {},\n  \"compiler\": {},\n  \"profile\": {},\n  \"metrics\": [\n{}\n  ]\n}}\n",
             quoted(&self.qemu),
             quoted(&self.compiler),
             quoted(&self.profile),
@@ -261,24 +262,24 @@ impl Baseline {
             unlike: self.unlike(&Self::accept(results, None)),
             ..Verdict::default()
         };
-        for accepted in &self.figures {
+        for accepted in &self.metrics {
             let key = accepted.key();
-            let Some(figure) = counted(results).find(|figure| figure.key == key) else {
+            let Some(metric) = counted(results).find(|metric| metric.key == key) else {
                 verdict
                     .worse
                     .push(format!("{}: not measured any more", key.describe()));
                 continue;
             };
             verdict.compared += 1;
-            judge(accepted, figure, &mut verdict);
+            judge(accepted, metric, &mut verdict);
         }
-        for figure in counted(results) {
+        for metric in counted(results) {
             if !self
-                .figures
+                .metrics
                 .iter()
-                .any(|accepted| accepted.key() == figure.key)
+                .any(|accepted| accepted.key() == metric.key)
             {
-                let label = figure.key.describe();
+                let label = metric.key.describe();
                 verdict
                     .other
                     .push(format!("{label}: new, not in the baseline"));
@@ -289,20 +290,20 @@ impl Baseline {
 }
 
 /// The metrics that can be compared with a baseline.
-fn counted(results: &Results) -> impl Iterator<Item = &Figure> {
+fn counted(results: &Results) -> impl Iterator<Item = &Metric> {
     let is_uncompared = |key: &Key| {
         UNCOMPARED.iter().any(|(name, param, value)| {
             let own = key.param.get(*param);
             key.name == *name && own.is_some_and(|own| own.to_string() == *value)
         })
     };
-    results.figures.iter().filter(move |figure| {
-        figure.key.clock == Clock::Instructions && !is_uncompared(&figure.key)
+    results.metrics.iter().filter(move |metric| {
+        metric.key.clock == Clock::Instructions && !is_uncompared(&metric.key)
     })
 }
 
-fn judge(accepted: &Accepted, figure: &Figure, verdict: &mut Verdict) {
-    let measured = Accepted::new(figure, 0);
+fn judge(accepted: &Accepted, metric: &Metric, verdict: &mut Verdict) {
+    let measured = Accepted::new(metric, 0);
     let (mut worse, mut other) = (Vec::new(), Vec::new());
     let (before, after) = (accepted.values(), measured.values());
     let alike = |values: &[(&str, u64); 4]| values.iter().all(|value| value.1 == values[0].1);
@@ -311,7 +312,7 @@ fn judge(accepted: &Accepted, figure: &Figure, verdict: &mut Verdict) {
         if old == new || all_alike && what != "median" {
             continue;
         }
-        let is_worse = (new > old) != figure.more_is_better();
+        let is_worse = (new > old) != metric.more_is_better();
         let what = if all_alike { "every sample" } else { what };
         let text = format!("{what} {old}, now {new}");
         if is_worse && old.abs_diff(new) > accepted.allow {
@@ -320,13 +321,13 @@ fn judge(accepted: &Accepted, figure: &Figure, verdict: &mut Verdict) {
             other.push(text);
         }
     }
-    let label = figure.key.describe();
+    let label = metric.key.describe();
     let allowed = match accepted.allow {
         0 => String::new(),
         allow => format!(" ({allow} allowed)"),
     };
     if !worse.is_empty() {
-        let unit = &figure.unit;
+        let unit = &metric.unit;
         verdict
             .worse
             .push(format!("{label}: {} {unit}{allowed}", worse.join(", ")));

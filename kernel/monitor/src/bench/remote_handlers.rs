@@ -5,15 +5,15 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Mutex;
 
+use super::baselines::EOI;
 use super::clock::relax;
-use super::rivals::EOI;
 use tocsin::apic::local;
 use tocsin::memory::tlb::Translations;
 
 /// The number of interrupts that have been handled.
-pub(super) static ANSWERED: AtomicU64 = AtomicU64::new(0);
+pub(super) static HANDLED: AtomicU64 = AtomicU64::new(0);
 
-/// The function that [`floor_calls`] calls. It preserves all registers.
+/// The function that [`floor_call`] calls. It preserves all registers.
 static FUNCTION: AtomicU64 = AtomicU64::new(0);
 
 /// The function that the typical baseline calls.
@@ -21,7 +21,7 @@ static CALL: Mutex<extern "C" fn(usize)> = Mutex::new(nothing);
 
 /// A handler that only increments the counter.
 pub(super) extern "C" fn count(_: usize, _: u8) {
-    ANSWERED.fetch_add(1, Ordering::Relaxed);
+    HANDLED.fetch_add(1, Ordering::Relaxed);
 }
 
 /// The empty function of the call benchmarks.
@@ -45,19 +45,19 @@ pub(super) extern "C" fn flush(_: usize) {
     naked_asm!("invlpg [rip + {data}]", "ret", data = sym DATA)
 }
 
-/// The floor baseline that only increments the counter. Like [`floor`](super::rivals::floor), it
+/// The floor baseline that only increments the counter. Like [`floor`](super::baselines::floor), it
 /// clobbers RAX, RCX and RDX.
 #[unsafe(naked)]
-extern "C" fn floor_counts<const BY_REGISTER: u8>() {
+extern "C" fn floor_count<const BY_REGISTER: u8>() {
     naked_asm!(
-        "lock inc qword ptr [rip + {answered}]",
+        "lock inc qword ptr [rip + {handled}]",
         ".if {by_register}",
         "mov rax, [rip + {eoi}]", "mov dword ptr [rax], 0",
         ".else",
         "mov ecx, 0x80b", "xor eax, eax", "xor edx, edx", "wrmsr",
         ".endif",
         "iretq",
-        answered = sym ANSWERED,
+        handled = sym HANDLED,
         eoi = sym EOI,
         by_register = const BY_REGISTER,
     )
@@ -65,33 +65,33 @@ extern "C" fn floor_counts<const BY_REGISTER: u8>() {
 
 /// The floor baseline of a call: it calls the function before it increments the counter.
 #[unsafe(naked)]
-extern "C" fn floor_calls<const BY_REGISTER: u8>() {
+extern "C" fn floor_call<const BY_REGISTER: u8>() {
     naked_asm!(
         "call [rip + {function}]",
         "jmp {counts}",
         function = sym FUNCTION,
-        counts = sym floor_counts::<BY_REGISTER>,
+        counts = sym floor_count::<BY_REGISTER>,
     )
 }
 
 /// Returns the address of the counting floor baseline for the mode of the local APICs.
-pub(super) fn floor_that_counts() -> u64 {
+pub(super) fn counting_floor() -> u64 {
     let code = if local().is_x2apic() {
-        floor_counts::<0>
+        floor_count::<0>
     } else {
-        floor_counts::<1>
+        floor_count::<1>
     };
     code as *const () as u64
 }
 
 /// Returns the address of the floor baseline that calls `function`, which must preserve all
 /// registers.
-pub(super) fn floor_that_calls(function: extern "C" fn(usize)) -> u64 {
+pub(super) fn calling_floor(function: extern "C" fn(usize)) -> u64 {
     FUNCTION.store(function as *const () as u64, Ordering::SeqCst);
     let code = if local().is_x2apic() {
-        floor_calls::<0>
+        floor_call::<0>
     } else {
-        floor_calls::<1>
+        floor_call::<1>
     };
     code as *const () as u64
 }
@@ -100,7 +100,7 @@ pub(super) fn floor_that_calls(function: extern "C" fn(usize)) -> u64 {
 pub(super) extern "C" fn call(_: usize, _: u8) {
     let function = *CALL.lock();
     function(0);
-    ANSWERED.fetch_add(1, Ordering::Release);
+    HANDLED.fetch_add(1, Ordering::Release);
 }
 
 /// Sets the function that [`call`] calls.
@@ -111,7 +111,7 @@ pub(super) fn set_call(function: extern "C" fn(usize)) {
 /// Waits until `count` interrupts have been handled.
 #[inline]
 pub(super) fn wait_for(count: u64) {
-    while ANSWERED.load(Ordering::Acquire) < count {
+    while HANDLED.load(Ordering::Acquire) < count {
         relax();
     }
 }

@@ -2,19 +2,22 @@
 //! Its interrupts can be counted on both ends.
 
 mod dma;
+mod handled;
 
 use alloc::sync::Arc;
-use core::ops::AddAssign;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
 use tocsin_logic::irq::route::Mode;
 use tocsin_logic::topology::Topology;
 use tocsin_logic::vector::PriorityClass;
 
-use super::PATIENCE;
+use super::TIMEOUT;
+use handled::Seen;
 use tocsin::line::{Claim, Line, Request, SharedHandler, SharedLine, Source};
 use tocsin::pci::{Device, Function, PciError, Window, find};
-use tocsin::{cancel, time};
+use tocsin::time;
+
+pub use handled::{HandledEdu, Tally};
 
 pub use dma::{Direction, TransferError};
 
@@ -66,42 +69,6 @@ pub enum Way {
     Pin,
 }
 
-/// The counters of the handler.
-#[derive(Debug, Default)]
-struct Seen {
-    /// Interrupts with a value.
-    count: AtomicU64,
-    /// The sum of the values.
-    values: AtomicU64,
-    /// Interrupts without a value: those of another device on the line, or duplicates.
-    empty: AtomicU64,
-    /// Whether the handler ignores interrupts.
-    ignores: AtomicBool,
-}
-
-/// A device whose interrupts are handled, on a line of its own or by a shared handler.
-#[derive(Debug)]
-pub struct Answered<L = Line> {
-    edu: Arc<Edu>,
-    line: L,
-    seen: Arc<Seen>,
-}
-
-/// The counts of both ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Interrupts raised.
-    pub sent: u64,
-    /// Interrupts handled.
-    pub received: u64,
-    /// The sum of the values that were raised.
-    pub values_sent: u64,
-    /// The sum of the values that the handler read.
-    pub values_received: u64,
-    /// Interrupts for which the device had no value.
-    pub empty: u64,
-}
-
 impl Edu {
     /// Claims the machine's first free `edu` device, and checks that it works.
     ///
@@ -115,7 +82,7 @@ impl Edu {
         let registers = device.map(0)?;
         let wrong = |what| Err(PciError::Device(device.address, what));
         if registers.read::<u32>(register::IDENTIFICATION) & 0xff != 0xed {
-            return wrong("the identification register does not say edu");
+            return wrong("the identification register is not that of edu");
         }
         for pattern in [0x1234_5678, 0, u32::MAX] {
             registers.write(register::LIVENESS, pattern);
@@ -126,8 +93,8 @@ impl Edu {
         // A transfer that an earlier driver started fails while the device is not a bus master. It
         // must not succeed when the device becomes one.
         let is_idle = || registers.read::<u32>(register::DMA_COMMAND) & 1 == 0;
-        if !time::wait_until(PATIENCE, is_idle) {
-            return wrong("a transfer to memory does not end");
+        if !time::wait_until(TIMEOUT, is_idle) {
+            return wrong("a DMA transfer timed out");
         }
         let left = registers.read::<u32>(register::INTERRUPT_STATUS);
         registers.write(register::ACKNOWLEDGE, left);
@@ -192,13 +159,13 @@ impl Edu {
     /// # Errors
     ///
     /// [`PciError`], if there is no line or the device cannot interrupt this way.
-    pub fn answer(
+    pub fn with_handler(
         self: Arc<Self>,
         way: Way,
         class: PriorityClass,
         cpu: u32,
         topology: &Topology,
-    ) -> Result<Answered, PciError> {
+    ) -> Result<HandledEdu, PciError> {
         let source = match way {
             Way::Msi => Source::Message,
             Way::Pin => self.source(topology)?,
@@ -219,7 +186,7 @@ impl Edu {
             }
             Way::Pin => self.device.set_pin_enabled(true),
         }
-        Ok(Answered {
+        Ok(HandledEdu {
             edu: self,
             line,
             seen,
@@ -231,11 +198,11 @@ impl Edu {
     ///
     /// Context: thread.
     #[must_use]
-    pub fn join(self: Arc<Self>, line: &SharedLine) -> Answered<SharedHandler> {
+    pub fn join(self: Arc<Self>, line: &SharedLine) -> HandledEdu<SharedHandler> {
         let seen = Arc::new(Seen::default());
         let line = line.add_handler(self.handler(Arc::clone(&seen)));
         self.device.set_pin_enabled(true);
-        Answered {
+        HandledEdu {
             edu: self,
             line,
             seen,
@@ -280,134 +247,5 @@ impl Edu {
             seen.count.fetch_add(1, Ordering::Release);
             Claim::Claimed
         }
-    }
-}
-
-impl Answered {
-    /// The line that handles the interrupts.
-    ///
-    /// Context: any but NMI.
-    #[must_use]
-    pub fn line(&self) -> &Line {
-        &self.line
-    }
-}
-
-impl<L> Answered<L> {
-    /// The PCI function of the device. It is not returned as a [`Device`], which would give access
-    /// to its registers, and through them, as it is a bus master, to memory.
-    ///
-    /// Context: any but NMI.
-    #[must_use]
-    pub fn function(&self) -> &Function {
-        &self.edu.device
-    }
-
-    /// Raises `count` interrupts one after the other, each with a different value. Each is raised
-    /// when the previous one has been handled or has timed out.
-    ///
-    /// Context: thread.
-    #[must_use]
-    pub fn raise(&self, count: u32) -> Tally {
-        let registers = &self.edu.registers;
-        self.tally(count.into(), |number| {
-            // Bit 0 is that of the computation.
-            let value = (number as u32 + 1) << 1;
-            registers.write(register::RAISE, value);
-            value.into()
-        })
-    }
-
-    /// Makes the handler ignore the device's interrupts, as the handler of another device would, or
-    /// handle them again.
-    ///
-    /// Context: thread.
-    pub fn ignore(&self, ignore: bool) {
-        self.seen.ignores.store(ignore, Ordering::Relaxed);
-    }
-
-    /// Returns the number of interrupts that were handled.
-    ///
-    /// Context: any but NMI.
-    #[must_use]
-    pub fn answered(&self) -> u64 {
-        self.seen.count.load(Ordering::Acquire)
-    }
-
-    /// Raises the interrupt with `value`, which has bit 0 clear and others set, and does not wait.
-    ///
-    /// Context: thread.
-    pub fn assert(&self, value: u32) {
-        self.edu.registers.write(register::RAISE, value);
-    }
-
-    /// Raises one interrupt with `value`, which has bit 0 clear and others set, calls `act` while
-    /// it is in transit, and waits until it has been handled or has timed out.
-    ///
-    /// Context: thread.
-    #[must_use]
-    pub fn raise_with(&self, value: u32, act: impl Fn()) -> Tally {
-        let registers = &self.edu.registers;
-        self.tally(1, |_| {
-            registers.write(register::RAISE, value);
-            act();
-            value.into()
-        })
-    }
-
-    /// Makes the device compute the factorial of `number` and interrupt when it is done. Returns
-    /// it, modulo 2^32.
-    ///
-    /// Context: thread.
-    #[must_use]
-    pub fn factorial(&self, number: u32) -> (u32, Tally) {
-        let registers = &self.edu.registers;
-        registers.write(register::STATUS, INTERRUPT_WHEN_COMPUTED);
-        let tally = self.tally(1, |_| {
-            registers.write(register::FACTORIAL, number);
-            COMPUTED.into()
-        });
-        registers.write(register::STATUS, 0_u32);
-        (registers.read(register::FACTORIAL), tally)
-    }
-
-    /// Sends `count` interrupts through `send`, which returns the value of each, and counts the
-    /// received ones. A sequence of several interrupts ends early if it is cancelled.
-    fn tally(&self, count: u64, send: impl Fn(u64) -> u64) -> Tally {
-        let received = || self.seen.count.load(Ordering::Acquire);
-        let values = || self.seen.values.load(Ordering::Relaxed);
-        let empty = || self.seen.empty.load(Ordering::Relaxed);
-        let before = (received(), values(), empty());
-        let (mut raised, mut values_sent) = (0, 0);
-        // A single interrupt is not cancelled, because it is part of an operation such as a
-        // computation.
-        while raised < count && !(count > 1 && cancel::is_requested()) {
-            values_sent += send(raised);
-            time::wait_until(PATIENCE, || received() > before.0 + raised);
-            raised += 1;
-        }
-        Tally {
-            sent: raised,
-            received: received() - before.0,
-            values_sent,
-            values_received: values() - before.1,
-            empty: empty() - before.2,
-        }
-    }
-}
-
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        self.sent += other.sent;
-        self.received += other.received;
-        self.values_sent += other.values_sent;
-        self.values_received += other.values_received;
-        self.empty += other.empty;
-    }
-}
-
-impl<L> Drop for Answered<L> {
-    fn drop(&mut self) {
-        self.edu.device.set_pin_enabled(false);
     }
 }

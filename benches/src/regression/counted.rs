@@ -8,21 +8,21 @@ use tocsin_tools::workspace;
 use super::{Baseline, path};
 use crate::error::BenchError;
 use crate::host::{self, Host, IMAGE};
-use crate::names::{self, is_asked};
+use crate::names::{self, is_selected};
 use crate::output;
 use crate::plan;
 use crate::record::Clock;
-use crate::results::{Figure, Results};
+use crate::results::{Metric, Results};
 use crate::run::{self, Runner, Ticker};
 use crate::settings::Settings;
 
-/// What is counted, and what it is held against.
+/// What is counted, and the accepted values.
 #[derive(Debug, clap::Args)]
 pub struct Counted {
-    /// The accepted figures
+    /// The accepted metrics
     #[arg(long, default_value_os_t = path())]
     baseline: PathBuf,
-    /// Only figures whose name begins so, or of these groups; several with commas
+    /// Only metrics with this prefix, or of these groups; several with commas
     #[arg(long, default_value = "")]
     only: String,
     /// The kernel's image
@@ -37,15 +37,15 @@ impl Counted {
     /// # Errors
     ///
     /// A file or a machine's records cannot be used.
-    pub fn gate(&self, results: Option<&Path>) -> Result<bool, BenchError> {
+    pub fn check(&self, results: Option<&Path>) -> Result<bool, BenchError> {
         let only = self.only()?;
         let accepted = Baseline::load(&self.baseline)?.only(&only);
         let mut results = match results {
             Some(path) => Results::load(path)?,
             None => self.count()?,
         };
-        let asked = |figure: &Figure| is_asked(&figure.key.name, &only);
-        results.figures.retain(asked);
+        let selected = |metric: &Metric| is_selected(&metric.key.name, &only);
+        results.metrics.retain(selected);
         let verdict = accepted.judge(&results);
         tocsin_tools::output::write(verdict.show());
         Ok(!verdict.fails())
@@ -55,7 +55,7 @@ impl Counted {
     ///
     /// # Errors
     ///
-    /// As for [`gate`](Self::gate).
+    /// As for [`check`](Self::check).
     pub fn accept(&self) -> Result<bool, BenchError> {
         let path = &self.baseline;
         let old = path.exists().then(|| Baseline::load(path)).transpose()?;
@@ -69,7 +69,7 @@ impl Counted {
             });
         }
         let mut baseline = Baseline::accept(&results, old.as_ref());
-        let count = baseline.figures.len();
+        let count = baseline.metrics.len();
         if let Some(old) = old {
             let verdict = old.clone().only(&only).judge(&results);
             tocsin_tools::output::write(verdict.show());
@@ -81,7 +81,7 @@ impl Counted {
             }
         }
         output::whole(path, &baseline.to_json())?;
-        tocsin_tools::say!("{}: {count} figures accepted", path.display());
+        tocsin_tools::outln!("{}: {count} metrics accepted", path.display());
         Ok(true)
     }
 
@@ -94,14 +94,14 @@ impl Counted {
         let mut settings = Settings::fixed();
         settings.machine = settings.machine.image(&self.image);
         settings.only = self.only()?;
-        let legs = plan::suite(&settings, Clock::Instructions);
+        let planned = plan::suite(&settings, Clock::Instructions);
         let runner = Runner {
             ticker: &ticker,
-            patience: settings.patience,
+            timeout: settings.timeout,
             shows: false,
         };
-        let booted = run::at_once(&legs, runner).into_iter();
-        ticker.tell("");
+        let booted = run::at_once(&planned, runner).into_iter();
+        ticker.status("");
         let boots = booted.map(|(machine, boot)| {
             boot.map_err(|why| BenchError::Machine {
                 machine,

@@ -18,16 +18,16 @@ use tocsin::timer::{Expiry, Mode, Timer};
 
 /// The end of the RTC's first second, in nanoseconds since the kernel started. After that, the RTC
 /// sets no timer unless software requests one.
-const AFTER_THE_RTC: u64 = 1_500_000_000;
+const RTC_SETUP_END: u64 = 1_500_000_000;
 
 /// The minimum time for which all CPUs halt, in nanoseconds.
 const SLEEP: u64 = 200_000;
 
 /// Whether the halt is over.
-static SLEPT: AtomicBool = AtomicBool::new(false);
+static WOKEN: AtomicBool = AtomicBool::new(false);
 
 /// Stops the PIT, where instructions are counted.
-pub(super) fn silence() {
+pub(super) fn stop_pit() {
     if pauses() {
         // A claim resets the running PIT, which stays stopped after the drop. If a driver owns the
         // PIT, the claim fails, and the PIT keeps running.
@@ -37,21 +37,21 @@ pub(super) fn silence() {
 
 /// Halts all CPUs for a short time, where instructions are counted. The caller runs in a thread,
 /// and the other CPUs are idle.
-pub(super) fn settle() {
+pub(super) fn quiesce() {
     if !pauses() {
         return;
     }
-    SLEPT.store(false, Ordering::Relaxed);
-    let wake = |_: &Expiry<'_>| SLEPT.store(true, Ordering::Relaxed);
-    let Ok(mut timer) = Timer::new("bench settles", Mode::Interrupt, wake) else {
+    WOKEN.store(false, Ordering::Relaxed);
+    let wake = |_: &Expiry<'_>| WOKEN.store(true, Ordering::Relaxed);
+    let Ok(mut timer) = Timer::new("bench quiesce", Mode::Interrupt, wake) else {
         return;
     };
-    let until = (time::nanoseconds() + SLEEP).max(AFTER_THE_RTC);
+    let until = (time::nanoseconds() + SLEEP).max(RTC_SETUP_END);
     // Cannot fail: it is a timer of this CPU.
     let _ = timer.at(until);
     loop {
         interrupts::disable();
-        if SLEPT.load(Ordering::Relaxed) {
+        if WOKEN.load(Ordering::Relaxed) {
             return interrupts::enable();
         }
         processor::enable_and_halt();

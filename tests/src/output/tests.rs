@@ -1,4 +1,4 @@
-//! Tests of `answers`.
+//! Tests of `output`.
 
 use super::*;
 

@@ -8,7 +8,7 @@ use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::vector::Vector;
 
 use super::clock::pauses;
-use super::settle::settle;
+use super::quiesce::quiesce;
 use crate::raw;
 use tocsin::cpu;
 use tocsin::ipi::jobs::{self, Job};
@@ -16,10 +16,10 @@ use tocsin::ipi::{Targets, reschedule};
 use tocsin::smp::{self, Online};
 
 /// Whether the remote CPUs must continue.
-static GO_ON: AtomicBool = AtomicBool::new(false);
+static RUN: AtomicBool = AtomicBool::new(false);
 
-/// Whether the remote CPUs halt, so that an interrupt must wake them before they read [`GO_ON`].
-static SLEEPS: AtomicBool = AtomicBool::new(false);
+/// Whether the remote CPUs halt, so that an interrupt must wake them before they read [`RUN`].
+static HALTS: AtomicBool = AtomicBool::new(false);
 
 /// The number of remote CPUs that have started.
 static READY: AtomicU64 = AtomicU64::new(0);
@@ -29,9 +29,9 @@ pub(super) const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A remote CPU.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Partner(pub(super) &'static Online);
+pub(super) struct RemoteCpu(pub(super) &'static Online);
 
-impl Partner {
+impl RemoteCpu {
     /// Returns the first online CPU except this one.
     pub(super) fn find() -> Option<Self> {
         others().next().map(Self)
@@ -55,7 +55,7 @@ pub(super) fn others() -> impl Iterator<Item = &'static Online> {
 }
 
 /// The activity of the remote CPUs during a measurement. The code of each declares the three
-/// registers that [`floor`](super::rivals::floor) clobbers.
+/// registers that [`floor`](super::baselines::floor) clobbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Activity {
     /// Poll whether they may stop, and nothing else.
@@ -68,12 +68,12 @@ pub(super) enum Activity {
 
 /// Remote CPUs that run a job. They stop when this is dropped.
 #[derive(Debug)]
-pub(super) struct AtWork {
+pub(super) struct RemoteJobs {
     /// `None` if a CPU was busy; then no CPU runs the job.
     jobs: Option<jobs::RunningJobs>,
 }
 
-impl AtWork {
+impl RemoteJobs {
     /// Starts `activity` on the first `count` remote CPUs.
     pub(super) fn begin(count: usize, activity: Activity) -> Self {
         Self::with(
@@ -87,8 +87,8 @@ impl AtWork {
     }
 
     pub(super) fn with(count: usize, function: fn(u64)) -> Self {
-        settle();
-        GO_ON.store(true, Ordering::SeqCst);
+        quiesce();
+        RUN.store(true, Ordering::SeqCst);
         READY.store(0, Ordering::SeqCst);
         let job = Job {
             function,
@@ -103,10 +103,10 @@ impl AtWork {
     }
 }
 
-impl Drop for AtWork {
+impl Drop for RemoteJobs {
     fn drop(&mut self) {
-        GO_ON.store(false, Ordering::SeqCst);
-        if SLEEPS.swap(false, Ordering::SeqCst) {
+        RUN.store(false, Ordering::SeqCst);
+        if HALTS.swap(false, Ordering::SeqCst) {
             // Cannot fail: the other CPUs are online.
             let _ = reschedule::send(Targets::Others);
         }
@@ -116,66 +116,66 @@ impl Drop for AtWork {
 }
 
 /// Returns whether a remote CPU must continue.
-pub(super) fn goes_on() -> bool {
-    GO_ON.load(Ordering::Relaxed)
+pub(super) fn must_run() -> bool {
+    RUN.load(Ordering::Relaxed)
 }
 
 /// Counts a remote CPU as started.
-pub(super) fn is_ready() {
+pub(super) fn mark_ready() {
     READY.fetch_add(1, Ordering::Release);
 }
 
 fn poll(_: u64) {
-    is_ready();
+    mark_ready();
     if pauses() {
         // SAFETY: The code only reads memory, and all registers that an interrupt may change are
         // declared.
         unsafe {
             asm!(
-                "2: pause", "cmp byte ptr [rip + {go_on}], 0", "jne 2b",
-                go_on = sym GO_ON, out("rax") _, out("rcx") _, out("rdx") _,
+                "2: pause", "cmp byte ptr [rip + {run}], 0", "jne 2b",
+                run = sym RUN, out("rax") _, out("rcx") _, out("rdx") _,
             );
         }
     } else {
         // SAFETY: As above.
         unsafe {
             asm!(
-                "2: cmp byte ptr [rip + {go_on}], 0", "jne 2b",
-                go_on = sym GO_ON, out("rax") _, out("rcx") _, out("rdx") _,
+                "2: cmp byte ptr [rip + {run}], 0", "jne 2b",
+                run = sym RUN, out("rax") _, out("rcx") _, out("rdx") _,
             );
         }
     }
 }
 
 fn compute(_: u64) {
-    is_ready();
+    mark_ready();
     // SAFETY: The code only reads memory, and all registers that an interrupt may change are
     // declared.
     unsafe {
         asm!(
             "2: imul {value}, {factor}", "rol {value}, 7",
             "test {pauses:e}, {pauses:e}", "je 3f", "pause",
-            "3: cmp byte ptr [rip + {go_on}], 0", "jne 2b",
+            "3: cmp byte ptr [rip + {run}], 0", "jne 2b",
             value = inout(reg) 1_u64 => _,
             factor = in(reg) FACTOR,
             pauses = in(reg) u32::from(pauses()),
-            go_on = sym GO_ON,
+            run = sym RUN,
             out("rax") _, out("rcx") _, out("rdx") _,
         );
     }
 }
 
 fn halt(_: u64) {
-    SLEEPS.store(true, Ordering::SeqCst);
-    is_ready();
+    HALTS.store(true, Ordering::SeqCst);
+    mark_ready();
     // SAFETY: Interrupts were enabled before, and are enabled at the end. Interrupts stay inhibited
     // between STI and HLT (SDM vol. 2B, STI), so an interrupt that arrives after the check ends the
     // halt. All registers that it may change are declared.
     unsafe {
         asm!(
-            "2: cli", "cmp byte ptr [rip + {go_on}], 0", "je 3f", "sti", "hlt", "jmp 2b",
+            "2: cli", "cmp byte ptr [rip + {run}], 0", "je 3f", "sti", "hlt", "jmp 2b",
             "3: sti",
-            go_on = sym GO_ON, out("rax") _, out("rcx") _, out("rdx") _,
+            run = sym RUN, out("rax") _, out("rcx") _, out("rdx") _,
         );
     }
 }

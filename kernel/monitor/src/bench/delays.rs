@@ -4,10 +4,10 @@
 //! - IF = 0 and CR8: the kernel's own accounting of both (`priority::latency`), which its locks,
 //!   ceilings and IRQs-off sections update.
 //! - Handlers: while a [`Recording`] lives, each handler in the CPU's table is entered through
-//!   [`around`], which reads the TSC before and after it. The entry code before the handler and the
-//!   EOI after it count as part of the handler; [`Ends`] holds their measured durations. A handler
-//!   below the measured class delays the measured interrupt only during these two periods, in which
-//!   IF = 0.
+//!   [`logging_handler`], which reads the TSC before and after it. The entry code before the
+//!   handler and the EOI after it count as part of the handler; [`HandlerOverhead`] holds their
+//!   measured durations. A handler below the measured class delays the measured interrupt only
+//!   during these two periods, in which IF = 0.
 //! - Timer functions: several can run in one interrupt, so each of them adds its own entry
 //!   ([`note_service`]).
 //!
@@ -23,8 +23,8 @@ use tocsin_logic::bench::{LatencyCause, MaskedPeriod};
 use tocsin_logic::vector::{PriorityClass, Vector};
 use x86_64::instructions::interrupts;
 
+use super::baselines::Handler;
 use super::clock::stamp;
-use super::rivals::Handler;
 use tocsin::cpu::handlers::{FIRST, WITHOUT_EOI};
 use tocsin::priority::latency::SectionKind;
 use tocsin::{cpu, sync};
@@ -34,22 +34,23 @@ pub(super) const CLASS: PriorityClass = PriorityClass::new(14).expect("a class i
 
 /// The number of entries in the log. It exceeds the number of sections that end while one interrupt
 /// is pending.
-const KEPT: usize = 256;
+const LOG_SIZE: usize = 256;
 
 /// The maximum number of sections in one latency breakdown.
-pub(super) const MOST: usize = 64;
+pub(super) const MAX_SECTIONS: usize = 64;
 
 #[derive(Clone, Copy)]
 struct Entry {
-    period: MaskedPeriod,
+    section: MaskedPeriod,
     /// The TSC value at which the section was logged.
     noted: u64,
 }
 
 struct Log {
-    /// The total number of entries logged. The next entry goes to index `count` modulo [`KEPT`].
+    /// The total number of entries logged. The next entry goes to index `count` modulo
+    /// [`LOG_SIZE`].
     count: u64,
-    entries: [Entry; KEPT],
+    entries: [Entry; LOG_SIZE],
     /// The handlers of the CPU's table, by vector.
     handlers: [Option<Handler>; 256],
 }
@@ -63,20 +64,20 @@ unsafe impl Sync for Owned {}
 static LOG: Owned = Owned(UnsafeCell::new(Log {
     count: 0,
     entries: [Entry {
-        period: MaskedPeriod {
+        section: MaskedPeriod {
             cause: LatencyCause::IfOff,
             begin: 0,
             end: 0,
         },
         noted: 0,
-    }; KEPT],
+    }; LOG_SIZE],
     handlers: [None; 256],
 }));
 
 /// The number of the measured CPU plus 1, or 0 if no CPU is measured.
 static MEASURED: AtomicU32 = AtomicU32::new(0);
 
-/// The fields of [`Ends`].
+/// The fields of [`HandlerOverhead`].
 static BEFORE: AtomicU64 = AtomicU64::new(0);
 static AFTER: AtomicU64 = AtomicU64::new(0);
 
@@ -102,8 +103,8 @@ impl Log {
     /// Appends a section. The entries are in the order of their `noted`, even if an interrupt
     /// arrives between the end of the section and this call.
     fn push(&mut self, cause: LatencyCause, begin: u64, end: u64) {
-        self.entries[self.count as usize % KEPT] = Entry {
-            period: MaskedPeriod { cause, begin, end },
+        self.entries[self.count as usize % LOG_SIZE] = Entry {
+            section: MaskedPeriod { cause, begin, end },
             noted: stamp(),
         };
         self.count += 1;
@@ -112,7 +113,7 @@ impl Log {
 
 /// The durations of a handler's entry and exit code, in cycles.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ends {
+pub(super) struct HandlerOverhead {
     /// From the gate to the first TSC read.
     pub(super) before: u64,
     /// From the last TSC read to the interrupted code.
@@ -125,20 +126,20 @@ pub(super) struct Recording;
 
 impl Recording {
     /// Starts to record. The caller runs in a thread of the measured CPU.
-    pub(super) fn begin(ends: Ends) -> Self {
-        BEFORE.store(ends.before, Ordering::Relaxed);
-        AFTER.store(ends.after, Ordering::Relaxed);
+    pub(super) fn begin(overhead: HandlerOverhead) -> Self {
+        BEFORE.store(overhead.before, Ordering::Relaxed);
+        AFTER.store(overhead.after, Ordering::Relaxed);
         let this = cpu::current();
         MEASURED.store(this.id() + 1, Ordering::SeqCst);
         for vector in vectors() {
-            // With interrupts disabled, so that no handler is entered through `around` before it is
-            // stored in the log.
+            // With interrupts disabled, so that no handler is entered through `logging_handler`
+            // before it is stored in the log.
             sync::without_interrupts(|| {
-                let found = raw::exchange(this, vector, around);
+                let found = raw::exchange(this, vector, logging_handler);
                 with(|log| log.handlers[usize::from(vector.get())] = found.map(|it| it.0));
             });
         }
-        raw::record(Some(note));
+        raw::record(Some(log_section));
         Self
     }
 }
@@ -164,7 +165,7 @@ fn vectors() -> impl Iterator<Item = Vector> {
 }
 
 /// The hook that the kernel calls at the end of a section, with interrupts disabled.
-fn note(kind: SectionKind, since: u64) {
+fn log_section(kind: SectionKind, since: u64) {
     let cause = match kind {
         SectionKind::IrqsOff => LatencyCause::IfOff,
         SectionKind::Raised(class) if class >= CLASS => LatencyCause::Cr8,
@@ -180,13 +181,13 @@ pub(super) fn note_service(begin: u64) {
 }
 
 /// Calls the handler that was in the table, and logs when it ran.
-extern "C" fn around(context: usize, vector: u8) {
+extern "C" fn logging_handler(context: usize, vector: u8) {
     let begin = stamp();
     let entered = begin.saturating_sub(BEFORE.load(Ordering::Relaxed));
     let after = AFTER.load(Ordering::Relaxed);
-    let holds_back = vector >> 4 >= CLASS.get();
+    let delays_measured = vector >> 4 >= CLASS.get();
     let handler = with(|log| {
-        if !holds_back {
+        if !delays_measured {
             // Logged now, because a pending interrupt can arrive in the middle of the handler.
             log.push(LatencyCause::IfOff, entered, begin);
         }
@@ -200,7 +201,7 @@ extern "C" fn around(context: usize, vector: u8) {
     interrupts::disable();
     with(|log| {
         let end = stamp();
-        if holds_back {
+        if delays_measured {
             log.push(LatencyCause::InService, entered, end + after);
         } else {
             log.push(LatencyCause::IfOff, end, end + after);
@@ -215,28 +216,28 @@ pub(super) fn between(
     deadline: u64,
     gate: u64,
     began: u64,
-) -> Option<ArrayVec<MaskedPeriod, MOST>> {
+) -> Option<ArrayVec<MaskedPeriod, MAX_SECTIONS>> {
     let after = AFTER.load(Ordering::Relaxed);
     with(|log| {
         let mut found = ArrayVec::new();
-        for back in 1..=log.count.min(KEPT as u64) {
-            let Entry { mut period, noted } = log.entries[(log.count - back) as usize % KEPT];
+        for back in 1..=log.count.min(LOG_SIZE as u64) {
+            let Entry { mut section, noted } = log.entries[(log.count - back) as usize % LOG_SIZE];
             if noted + after < deadline {
                 return Some(found);
             }
-            if period.begin < gate {
+            if section.begin < gate {
                 // It had ended when the interrupt was delivered, whatever the estimate of its exit
                 // code is.
-                period.end = period.end.min(gate);
+                section.end = section.end.min(gate);
             } else if noted >= began {
                 // It is a section of the measured function itself.
                 continue;
             }
-            if period.end > deadline && found.try_push(period).is_err() {
+            if section.end > deadline && found.try_push(section).is_err() {
                 return None;
             }
         }
-        (log.count < KEPT as u64).then_some(found)
+        (log.count < LOG_SIZE as u64).then_some(found)
     })
     .flatten()
 }
