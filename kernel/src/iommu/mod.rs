@@ -1,6 +1,6 @@
 //! The IOMMU: VT-d remapping units, which translate and check the DMA of devices.
 //!
-//! A unit blocks each request of a function that has no [domain](domain). Drivers get memory for DMA
+//! A unit blocks each request of a function that has no [domain]. Drivers get memory for DMA
 //! from [`dma`], which gives a function its domain with the first buffer. A blocked request is a
 //! fault: the unit records it, and its [fault interrupt](fault) reports it.
 //!
