@@ -1,8 +1,8 @@
 //! Per-CPU variables, found through the CPU's GS base.
 //!
 //! [`cpu_local!`](crate::cpu_local!) declares a variable of which each CPU has a copy. The linker
-//! collects the initial values in one section, the template. Each CPU has an area with a copy of the
-//! template, and its GS base is the distance from the template to its area. So the copy of a
+//! collects the initial values in one section, the template. Each CPU has an area with a copy of
+//! the template, and its GS base is the distance from the template to its area. So the copy of a
 //! variable is at `gs:[variable]`, which the entry code accesses with a single instruction, and
 //! every module declares its own variables.
 //!
@@ -149,8 +149,8 @@ impl PerCpu {
     ///
     /// # Safety
     ///
-    /// The area must have [`size`] bytes with an alignment of [`ALIGNMENT`], must be mapped forever,
-    /// and nothing else may use it.
+    /// The area must have [`size`] bytes with an alignment of [`ALIGNMENT`], must be mapped
+    /// forever, and nothing else may use it.
     unsafe fn at(area: *mut u8, number: u32) -> Self {
         let template = (&raw const cpu_local_start).cast::<u8>();
         // SAFETY: Both have this size. The caller guarantees the rest.

@@ -1,7 +1,8 @@
-//! Access to the interrupt path for benchmarks and for tests of the kernel itself. Only with the feature `bench`.
+//! Access to the interrupt path for benchmarks and for tests of the kernel itself. Only with the
+//! feature `bench`.
 //!
-//! A kernel does not need it. The functions do what their safe counterparts do, without the checks that a vector,
-//! a handler or a destination belongs to the caller.
+//! A kernel does not need it. The functions do what their safe counterparts do, without the checks
+//! that a vector, a handler or a destination belongs to the caller.
 
 use crate::cpu::handlers::{INTERRUPTS, VECTORS};
 use crate::trap::nmi::NMI;
@@ -26,7 +27,8 @@ pub use crate::priority::latency::{SectionKind, record};
 pub use crate::trap::fixup::{probe_undefined, undefined};
 pub use crate::trap::measured_entry::{default_entry, entry_measured_3, set_measured};
 
-/// Installs `handler` for `vector` on one CPU. Returns false if the vector has a handler, or is an exception's.
+/// Installs `handler` for `vector` on one CPU. Returns false if the vector has a handler, or is an
+/// exception's.
 ///
 /// Context: any.
 ///
@@ -55,7 +57,8 @@ pub unsafe fn begin_removal(cpu: PerCpu, vector: Vector) {
 ///
 /// # Safety
 ///
-/// After [`begin_removal`], the CPU must have been seen with the vector neither requested nor in service.
+/// After [`begin_removal`], the CPU must have been seen with the vector neither requested nor in
+/// service.
 pub unsafe fn end_removal(cpu: PerCpu, vector: Vector) {
     INTERRUPTS.of(cpu).end_removal(vector);
 }
@@ -204,13 +207,15 @@ pub unsafe fn message_target(
     MessageTarget::new(first, count, cpu)
 }
 
-/// Requests a call of `function` in the next NMI of a CPU. Returns false if another call is pending.
+/// Requests a call of `function` in the next NMI of a CPU. Returns false if another call is
+/// pending.
 ///
 /// Context: any.
 ///
 /// # Safety
 ///
-/// The function must be fit for an NMI, which may interrupt any code; and an NMI must be sent to the CPU then.
+/// The function must be fit for an NMI, which may interrupt any code; and an NMI must be sent to
+/// the CPU then.
 pub unsafe fn request_nmi_call(cpu: PerCpu, function: Callback, argument: usize) -> bool {
     NMI.of(cpu).request_call(function, argument)
 }
@@ -248,7 +253,8 @@ pub unsafe fn set_flush_all_cpus(how: FlushAllCpus) {
 ///
 /// # Safety
 ///
-/// The result must be dropped by the same thread, and before the job that calls this, if there is one, returns.
+/// The result must be dropped by the same thread, and before the job that calls this, if there is
+/// one, returns.
 #[track_caller]
 pub unsafe fn start_jobs(
     cpus: impl Iterator<Item = &'static Online>,

@@ -17,12 +17,13 @@
 //! }
 //! ```
 //!
-//! The crate `tocsin-monitor` has a shell that such a kernel can end in. Messages of this library that name a command
-//! (`backtrace 1`, `watchdog on`) mean a command of that shell.
+//! The crate `tocsin-monitor` has a shell that such a kernel can end in. Messages of this library
+//! that name a command (`backtrace 1`, `watchdog on`) mean a command of that shell.
 //!
 //! The library owns the entry points (Limine and PVH), the panic handler and the global
-//! allocator. When `main` runs, all CPUs that start are online, with page tables, descriptor tables and stacks of the
-//! kernel's, interrupts are on, and faults are explained. The other CPUs sleep until they are interrupted.
+//! allocator. When `main` runs, all CPUs that start are online, with page tables, descriptor tables
+//! and stacks of the kernel's, interrupts are on, and faults are explained. The other CPUs sleep
+//! until they are interrupted.
 //!
 //! # Soundness
 //!
@@ -43,14 +44,15 @@
 //! | access registers | [`pci::Device::map`] | [`hw::mmio::Mmio::new`], [`hw::control::write_msr`], [`pci::Device::write_half`] |
 //!
 //! Other crates are not covered. Safe functions of `x86_64` can change the GS base, CR8 or
-//! RFLAGS.IF, on which this library relies: use [`priority::raise`] and [`sync::without_interrupts`]
-//! instead.
+//! RFLAGS.IF, on which this library relies: use [`priority::raise`] and
+//! [`sync::without_interrupts`] instead.
 //!
 //! # Modules
 //!
 //! Modules import only from those before them:
-//! `fn_cell`, `hw`, `cpu_local`, `time`, `sync`, `cancel`, `console`, `boot`, `memory`, `cpu`, `panic`, `trap`, `acpi`, `apic`, `discover`, `smp`,
-//! `priority`, `ipi`, `deferred`, `timer`, `line`, `hooks`, `devices`, `pci`, `iommu`, `prelude`, `start`.
+//! `fn_cell`, `hw`, `cpu_local`, `time`, `sync`, `cancel`, `console`, `boot`, `memory`, `cpu`,
+//! `panic`, `trap`, `acpi`, `apic`, `discover`, `smp`, `priority`, `ipi`, `deferred`, `timer`,
+//! `line`, `hooks`, `devices`, `pci`, `iommu`, `prelude`, `start`.
 
 #![no_std]
 

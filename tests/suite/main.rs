@@ -1,6 +1,7 @@
 //! The command of the benchmarks on trial: machines that hang, break off or say what cannot be,
 //! signals, folders that cannot be written, and other kernels that are none. Measuring takes an
-//! hour: errors must be reported, before the measurement if possible, and must not lose measured values.
+//! hour: errors must be reported, before the measurement if possible, and must not lose measured
+//! values.
 
 mod emulator;
 mod files;

@@ -15,9 +15,10 @@
 //! # Modules
 //!
 //! Modules import only from those before them:
-//! `units`, `bounded_list`, `rate_limit`, `script`, `registers`, `exit`, `vector`, `exception`, `error_code`, `gate`, `backtrace`,
-//! `symbols`, `memory_map`, `paging`, `smp`, `bench`, `machine_check`, `apic`, `acpi`, `pci`, `topology`, `devices`, `irq`,
-//! `command_line`, `layout`, `cpu_set`, `vtd`.
+//! `units`, `bounded_list`, `rate_limit`, `script`, `registers`, `exit`, `vector`, `exception`,
+//! `error_code`, `gate`, `backtrace`, `symbols`, `memory_map`, `paging`, `smp`, `bench`,
+//! `machine_check`, `apic`, `acpi`, `pci`, `topology`, `devices`, `irq`, `command_line`, `layout`,
+//! `cpu_set`, `vtd`.
 #![no_std]
 #![forbid(unsafe_code)]
 

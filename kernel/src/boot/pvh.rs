@@ -28,8 +28,8 @@ global_asm!(
 pvh_entry:
     cli
     cld
-    // The tables of `early`. The segments are reloaded, because the loader's selectors need not exist
-    // in the new table, and an IRET loads them.
+    // The tables of `early`. The segments are reloaded, because the loader's selectors need not
+    // exist in the new table, and an IRET loads them.
     mov esp, offset boot_first_stack_top - {base}
     lgdt [boot_gdt_pointer - {base}]
     push 0x18

@@ -77,7 +77,8 @@ pub(crate) fn require_class(operation: &'static str, class: PriorityClass) {
     require_limit(operation, Limit::Class(class));
 }
 
-/// Rejects `operation` of the calling CPU, which waits for another CPU, if that CPU could wait for this one: see
+/// Rejects `operation` of the calling CPU, which waits for another CPU, if that CPU could wait for
+/// this one: see
 /// [`Limit::Wait`].
 ///
 /// Context: any.

@@ -22,8 +22,8 @@ struct Tables {
     tss: UnsafeCell<TaskStateSegment>,
 }
 
-// SAFETY: They are written only by this module, on the CPU to which they belong, while its code does
-// not use them; other CPUs never access them.
+// SAFETY: They are written only by this module, on the CPU to which they belong, while its code
+// does not use them; other CPUs never access them.
 unsafe impl Sync for Tables {}
 
 crate::cpu_local! {

@@ -1,12 +1,12 @@
 //! Memory for DMA.
 //!
 //! A driver gets a [`Buffer`] for its device, tells the device the buffer's [device
-//! address](Buffer::address), and reads and writes the memory through the buffer. With an IOMMU, the
-//! device can access the buffers of its own driver and nothing else; a device address is then not a
-//! physical address. Without one, it is.
+//! address](Buffer::address), and reads and writes the memory through the buffer. With an IOMMU,
+//! the device can access the buffers of its own driver and nothing else; a device address is then
+//! not a physical address. Without one, it is.
 //!
-//! The memory is coherent: CPUs and devices see each other's writes in order (SDM vol. 3A, 10.2). The
-//! accesses here are in order with those of registers, as the program states them.
+//! The memory is coherent: CPUs and devices see each other's writes in order (SDM vol. 3A, 10.2).
+//! The accesses here are in order with those of registers, as the program states them.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -28,11 +28,11 @@ pub use tocsin_logic::vtd::mapping::Rights as Access;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum DmaError {
-    /// There is no memory, or the memory exceeds the limit of the device's addresses; the value is the
-    /// number of bytes.
+    /// There is no memory, or the memory exceeds the limit of the device's addresses; the value is
+    /// the number of bytes.
     NoMemory(u64),
-    /// No IOMMU restricts the device, and its driver has not promised to use only its own memory: it must
-    /// call [`Device::enable_bus_master`] before.
+    /// No IOMMU restricts the device, and its driver has not promised to use only its own memory:
+    /// it must call [`Device::enable_bus_master`] before.
     Unrestricted,
     /// The IOMMU cannot map it.
     Iommu(IommuError),

@@ -1,8 +1,8 @@
 //! Domains: the memory that a function can access.
 //!
-//! Each function has a domain of its own, which is created when its driver needs the first buffer, and
-//! remains. Device addresses are allocated below 1 GiB, so that devices with few address bits reach
-//! them, and are not the physical addresses of the memory.
+//! Each function has a domain of its own, which is created when its driver needs the first buffer,
+//! and remains. Device addresses are allocated below 1 GiB, so that devices with few address bits
+//! reach them, and are not the physical addresses of the memory.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -72,8 +72,8 @@ pub(super) fn of(unit: &Unit, source: SourceId) -> Result<&'static Domain, Iommu
     Ok(domain)
 }
 
-/// Gives functions access to the memory in which firmware works with them: RMRR structures. Errors are
-/// logged.
+/// Gives functions access to the memory in which firmware works with them: RMRR structures. Errors
+/// are logged.
 pub(super) fn map_reserved_memory(unit: &Unit, dmar: &Dmar<'_>) {
     // Invalid structures were logged when the units were found.
     for structure in dmar.structures().flatten() {

@@ -1,8 +1,10 @@
-//! The fault interrupt: blocked requests are reported, and the functions that make too many are isolated.
+//! The fault interrupt: blocked requests are reported, and the functions that make too many are
+//! isolated.
 //!
-//! A unit records a blocked request in one of its fault records and sends a message, whose vector has a
-//! class above those of devices and below those of timers. The handler reads and clears all records of
-//! all units. While all records are in use, further faults are only counted as an overflow.
+//! A unit records a blocked request in one of its fault records and sends a message, whose vector
+//! has a class above those of devices and below those of timers. The handler reads and clears all
+//! records of all units. While all records are in use, further faults are only counted as an
+//! overflow.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -34,7 +36,8 @@ pub const ISOLATED_AFTER: u64 = 16;
 const BURST: u32 = 8;
 const INTERVAL: u64 = 1_000_000_000;
 
-/// The maximum number of records that one interrupt handles, so that a flood does not occupy the CPU.
+/// The maximum number of records that one interrupt handles, so that a flood does not occupy the
+/// CPU.
 const AT_ONCE: u32 = 64;
 
 /// The faults of a function.

@@ -101,8 +101,8 @@ impl Memory for Queue {
         // SAFETY: As in `read`, and the caller has exclusive access to the tables.
         unsafe { mmio::write(location, value) };
         if !self.is_coherent {
-            // SAFETY: Writes back a cache line of the kernel's memory. The fence orders it before the
-            // register write that makes the unit read the line.
+            // SAFETY: Writes back a cache line of the kernel's memory. The fence orders it before
+            // the register write that makes the unit read the line.
             unsafe {
                 asm!("clflush [{}]", "mfence", in(reg) location, options(nostack, preserves_flags));
             }

@@ -77,8 +77,8 @@ pub struct Unit {
     tables: IrqMutex<Option<Set>>,
 }
 
-/// The tables of a unit, all with the same lock: a change waits until the unit has invalidated what it
-/// has cached.
+/// The tables of a unit, all with the same lock: a change waits until the unit has invalidated what
+/// it has cached.
 #[derive(Debug)]
 pub(super) struct Set {
     pub(super) queue: Queue,

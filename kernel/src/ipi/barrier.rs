@@ -13,8 +13,8 @@ use super::{Offline, Targets, request};
 ///
 /// Threads and handlers of lower classes may be anywhere.
 ///
-/// The targets serve the interrupt in [`leaf::LONGEST`](crate::trap::leaf::LONGEST) instructions and
-/// run no function. The calling CPU is not interrupted, if it is among the targets.
+/// The targets serve the interrupt in [`leaf::LONGEST`](crate::trap::leaf::LONGEST) instructions
+/// and run no function. The calling CPU is not interrupted, if it is among the targets.
 ///
 /// Context: thread or handler up to class 12; as [`call::sync`](super::call::sync).
 ///

@@ -1,13 +1,14 @@
 //! Calls of functions on other CPUs, in an interrupt of class 13.
 //!
 //! Each CPU has a mailbox, and the machine has one broadcast ring for calls to all CPUs;
-//! `tocsin_logic::irq::mailbox` and `tocsin_logic::irq::broadcast` have the protocols. A synchronous
-//! call to one CPU or a set lives on the caller's stack. A synchronous call to all CPUs is posted
-//! once, at the same cost for any number of CPUs. A call to all other CPUs is one write to the ICR.
+//! `tocsin_logic::irq::mailbox` and `tocsin_logic::irq::broadcast` have the protocols. A
+//! synchronous call to one CPU or a set lives on the caller's stack. A synchronous call to all CPUs
+//! is posted once, at the same cost for any number of CPUs. A call to all other CPUs is one write
+//! to the ICR.
 //!
-//! A called function runs in class [`CLASS`]. Interrupts are enabled, except on a CPU that waits for
-//! another CPU with interrupts disabled. The function may take locks like any handler of its class:
-//! a waiting CPU holds no lock that such a handler takes.
+//! A called function runs in class [`CLASS`]. Interrupts are enabled, except on a CPU that waits
+//! for another CPU with interrupts disabled. The function may take locks like any handler of its
+//! class: a waiting CPU holds no lock that such a handler takes.
 //!
 //! Two CPUs that wait for calls to each other serve each other: see `ipi::wait`. A called function
 //! must not wait for another CPU. A CPU must not wait while it holds an `IrqMutex`, because the

@@ -3,8 +3,8 @@
 //! A CPU accepts jobs while its thread is idle: an AP between jobs, and any CPU while it waits for
 //! jobs that it has given to others. A CPU accepts one job at a time. A job is given to all of its
 //! targets or to none, because the targets are reserved first. A CPU waits for every job that it
-//! has given, because `RunningJobs` waits when it is dropped. A waiting CPU accepts jobs too, so a job
-//! may itself give jobs, even to the CPU that waits for it.
+//! has given, because `RunningJobs` waits when it is dropped. A waiting CPU accepts jobs too, so a
+//! job may itself give jobs, even to the CPU that waits for it.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

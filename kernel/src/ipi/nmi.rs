@@ -135,8 +135,8 @@ fn wait_for_backtrace(target: &Online) -> Result<Backtrace, NmiError> {
 ///
 /// # Safety
 ///
-/// The type of the function does not show that it is suitable: the caller guarantees it. The function
-/// may interrupt its CPU between any two instructions, with interrupts disabled, locks
+/// The type of the function does not show that it is suitable: the caller guarantees it. The
+/// function may interrupt its CPU between any two instructions, with interrupts disabled, locks
 /// taken and per-CPU data half changed. It may only use atomics and functions whose `Context` is
 /// "any": it must not take locks, wait, allocate, print, use timers, lines or calls, or fault.
 pub unsafe fn call(cpu: u32, function: Callback, argument: usize) -> Result<(), NmiError> {

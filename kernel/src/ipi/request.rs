@@ -42,8 +42,8 @@ pub(super) fn check(targets: Targets<'_>) -> Result<(), Offline> {
     }
 }
 
-/// Requests the invalidation of `range`, or only an acknowledgement, from the targets and waits until all have acknowledged it. If the calling CPU is
-/// among them, it runs `here` meanwhile.
+/// Requests the invalidation of `range`, or only an acknowledgement, from the targets and waits
+/// until all have acknowledged it. If the calling CPU is among them, it runs `here` meanwhile.
 #[expect(clippy::inline_always, reason = "as `call_one` of `ipi::call`")]
 #[inline(always)]
 #[track_caller]

@@ -2,8 +2,8 @@
 //!
 //! Its class is the lowest, so the CPU handles it when no other interrupt is in service: it
 //! interrupts a thread, never a handler. Several IPIs that arrive before the CPU handles one merge
-//! into one (SDM vol. 3A, 12.8.4). A CPU in `hlt` wakes. Without a hook, the entry code does no more
-//! than that.
+//! into one (SDM vol. 3A, 12.8.4). A CPU in `hlt` wakes. Without a hook, the entry code does no
+//! more than that.
 //!
 //! ```ignore
 //! reschedule::set_hook(|| my_scheduler::current_cpu().look_again());

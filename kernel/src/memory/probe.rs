@@ -75,7 +75,8 @@ impl Probe {
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        // SAFETY: The pages were mapped for this probe, and its owner has no reference to them left.
+        // SAFETY: The pages were mapped for this probe, and its owner has no reference to them
+        // left.
         let unmapped = unsafe { mapping::unmap_probed(&self.new) };
         debug_assert!(unmapped.is_ok(), "the pages are mapped one by one");
     }

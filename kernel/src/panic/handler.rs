@@ -11,10 +11,11 @@ pub(crate) fn cannot_start(reason: &dyn core::fmt::Display) -> ! {
     report::stop()
 }
 
-/// Reports a panic, with the location, the CPUs and a backtrace, stops all CPUs, and ends the kernel.
+/// Reports a panic, with the location, the CPUs and a backtrace, stops all CPUs, and ends the
+/// kernel.
 ///
-/// It is the panic handler, unless the kernel has its own (without the feature `panic-handler`), which may end with
-/// it.
+/// It is the panic handler, unless the kernel has its own (without the feature `panic-handler`),
+/// which may end with it.
 ///
 /// Context: any.
 pub fn report_panic(info: &PanicInfo<'_>) -> ! {

@@ -27,8 +27,8 @@ const MIN_POLLS: u32 = 1 << 18;
 /// Maximum number of CPUs of each kind with a line of their own in the report.
 const SHOWN: usize = 8;
 
-/// The functions that find the other CPUs and request them to stop. They are set at run time, because
-/// this module must not depend on theirs.
+/// The functions that find the other CPUs and request them to stop. They are set at run time,
+/// because this module must not depend on theirs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Others {
     /// Calls the function for each online CPU except the calling one.

@@ -160,14 +160,15 @@ impl Device {
         self.become_bus_master();
     }
 
-    /// Whether the driver has [enabled bus mastering](Self::enable_bus_master) itself, and so has promised
-    /// to use only its own memory.
+    /// Whether the driver has [enabled bus mastering](Self::enable_bus_master) itself, and so has
+    /// promised to use only its own memory.
     pub(crate) fn is_trusted(&self) -> bool {
         self.claim.is_trusted.load(Ordering::Relaxed)
     }
 
-    /// As [`enable_bus_master`](Self::enable_bus_master), for a function that an IOMMU restricts to the
-    /// memory of its driver, or whose driver is trusted. Does nothing if the function is isolated.
+    /// As [`enable_bus_master`](Self::enable_bus_master), for a function that an IOMMU restricts to
+    /// the memory of its driver, or whose driver is trusted. Does nothing if the function is
+    /// isolated.
     pub(crate) fn become_bus_master(&self) {
         if self.is_isolated() {
             return;
@@ -231,8 +232,8 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`PciError::NoMessages`], [`PciError::MessagesClaimed`], [`PciError::TableOutside`] and those
-    /// of [`Device::map`].
+    /// [`PciError::NoMessages`], [`PciError::MessagesClaimed`], [`PciError::TableOutside`] and
+    /// those of [`Device::map`].
     pub fn msix(&self) -> Result<Msix, PciError> {
         Msix::new(&self.claim, self)
     }

@@ -301,8 +301,8 @@ impl Function {
         }
     }
 
-    /// Whether the function was isolated after faults of its DMA: it cannot make requests until its driver
-    /// has released it and claims it again.
+    /// Whether the function was isolated after faults of its DMA: it cannot make requests until its
+    /// driver has released it and claims it again.
     ///
     /// Context: any.
     #[must_use]

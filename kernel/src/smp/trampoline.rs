@@ -104,8 +104,8 @@ trampoline_32:
     rdmsr
     cmpl $0, (trampoline_x2apic - trampoline_start)(%ebp)
     je 1f
-    // In xAPIC mode the ID has only 8 bits, so first the mode that the kernel uses. EN, then EXTD: legal
-    // from every state (SDM vol. 3A, 12.12.5).
+    // In xAPIC mode the ID has only 8 bits, so first the mode that the kernel uses. EN, then EXTD:
+    // legal from every state (SDM vol. 3A, 12.12.5).
     orl $0x800, %eax
     wrmsr
     orl $0x400, %eax

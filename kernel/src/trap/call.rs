@@ -1,7 +1,8 @@
 //! The target's side of calls to one CPU: the mailboxes, and the code that serves them.
 //!
 //! A call that interrupts a thread and is the only one in the mailbox is run by the entry code in
-//! [`interrupt`](super::interrupt), with the protocol of [`CallList::serve`]. All others are run here.
+//! [`interrupt`](super::interrupt), with the protocol of [`CallList::serve`]. All others are run
+//! here.
 //!
 //! [`CallList::serve`]: tocsin_logic::irq::mailbox::CallList::serve
 

@@ -1,10 +1,10 @@
-//! The entry code of the kernel's own IPIs that need no handler: TLB requests, and the reschedule IPI
-//! of a kernel without a scheduler.
+//! The entry code of the kernel's own IPIs that need no handler: TLB requests, and the reschedule
+//! IPI of a kernel without a scheduler.
 //!
 //! A handler is called with interrupts enabled, on the interrupt stack, with nine registers saved.
-//! Here the interrupt is complete after a bounded number of instructions with interrupts disabled, on
-//! the current stack, with three registers saved: [`LONGEST`] at most. Thus these interrupts delay
-//! those of a higher class by no more than that, and no interrupt nests in them.
+//! Here the interrupt is complete after a bounded number of instructions with interrupts disabled,
+//! on the current stack, with three registers saved: [`LONGEST`] at most. Thus these interrupts
+//! delay those of a higher class by no more than that, and no interrupt nests in them.
 
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -17,8 +17,8 @@ use crate::cpu::handlers::{INTERRUPTS, Interrupts};
 use crate::fn_cell::FnCell;
 use crate::memory::tlb::{ACKNOWLEDGED, REQUESTS};
 
-/// Maximum number of instructions from the gate to the return: those of a barrier, three for a range,
-/// and four for each page. The flush of all translations has fewer.
+/// Maximum number of instructions from the gate to the return: those of a barrier, three for a
+/// range, and four for each page. The flush of all translations has fewer.
 pub const LONGEST: usize = 16 + 3 + 4 * LIMIT;
 
 /// The function that runs on a CPU that receives the reschedule IPI, if there is one.

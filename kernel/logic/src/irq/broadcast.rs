@@ -152,8 +152,8 @@ impl<const N: usize> Ring<N> {
 
     /// Posts an entry to all CPUs except this one. This CPU's interrupts must be disabled. The
     /// caller then sends the broadcast vector to the other CPUs, waits until all of `cursors` [have
-    /// passed](Cursor::has_passed) the entry, and calls [`release`](Self::release). `cursors` are those of
-    /// all CPUs, this one included.
+    /// passed](Cursor::has_passed) the entry, and calls [`release`](Self::release). `cursors` are
+    /// those of all CPUs, this one included.
     ///
     /// The function sees all earlier writes of the caller.
     ///

@@ -1,8 +1,9 @@
 //! The execution context of a CPU, which limits the operations that may be called.
 //!
-//! Each operation of the library has a highest [`Level`] at which it may be called. An operation that
-//! waits for another CPU, or that takes a lock which handlers share, deadlocks or corrupts data above
-//! that level. The kernel compares the [`Context`] with the limit and reports a [`Violation`].
+//! Each operation of the library has a highest [`Level`] at which it may be called. An operation
+//! that waits for another CPU, or that takes a lock which handlers share, deadlocks or corrupts
+//! data above that level. The kernel compares the [`Context`] with the limit and reports a
+//! [`Violation`].
 //!
 //! Code that runs with IF = 0 is above every class: it delays all handlers of its CPU, whatever CR8
 //! holds, so a handler on another CPU that spins for something this CPU owns is not preempted by
@@ -82,8 +83,8 @@ impl Context {
         }
     }
 
-    /// The class of the PPR (SDM vol. 3A, 12.8.3.1): the higher of CR8 and of the interrupt in service.
-    /// A called function in the wait loop counts as an interrupt of the class of calls.
+    /// The class of the PPR (SDM vol. 3A, 12.8.3.1): the higher of CR8 and of the interrupt in
+    /// service. A called function in the wait loop counts as an interrupt of the class of calls.
     #[inline]
     #[must_use]
     pub fn class(&self) -> PriorityClass {

@@ -1,8 +1,8 @@
 //! Calls of a function on one other CPU.
 //!
-//! Each CPU has a [`Mailbox`]: the head of its [`CallList`], the list of pending [`Call`]s. A call is a
-//! block of memory with the function, its argument, and one word that is the link while the call is
-//! pending and marks completion afterwards.
+//! Each CPU has a [`Mailbox`]: the head of its [`CallList`], the list of pending [`Call`]s. A call
+//! is a block of memory with the function, its argument, and one word that is the link while the
+//! call is pending and marks completion afterwards.
 //!
 //! ```text
 //! sender    fills a block
@@ -14,8 +14,8 @@
 //! ```
 //!
 //! A synchronous call lives on the caller's stack, in a separate cache line ([`SyncCall`]), so it
-//! always finds room. An asynchronous call is [posted](Mailbox::post_async) in one of the target's `N`
-//! blocks, two in each cache line.
+//! always finds room. An asynchronous call is [posted](Mailbox::post_async) in one of the target's
+//! `N` blocks, two in each cache line.
 //!
 //! A block is linked only when it is complete, so no call is ever half posted: a sender may be
 //! interrupted at any point by a handler that calls the same CPU and waits. Calls of one sender run

@@ -13,11 +13,11 @@
 //!                             stores the number that it has read
 //! ```
 //!
-//! A CPU that reads number n also reads the ranges of all requests up to n that are not released, so
-//! it invalidates what they need. It may also read the range of a later request or of one that is
-//! about to be released: then it invalidates translations without need, which is always correct. So
-//! targets write only their own words, the sender never waits to post, and a request may be served any
-//! number of times.
+//! A CPU that reads number n also reads the ranges of all requests up to n that are not released,
+//! so it invalidates what they need. It may also read the range of a later request or of one that
+//! is about to be released: then it invalidates translations without need, which is always correct.
+//! So targets write only their own words, the sender never waits to post, and a request may be
+//! served any number of times.
 //!
 //! All pending ranges are one word, because the entry code serves requests with interrupts disabled
 //! and must be short: the range of the only pending request, if it has at most [`LIMIT`] pages, and
@@ -50,8 +50,8 @@ impl Range {
     /// All translations.
     pub const ALL: Self = Self(ONE);
 
-    /// The translations of the pages with these addresses. They become all translations, if the pages
-    /// are more than [`LIMIT`]. `None`, if there are no addresses.
+    /// The translations of the pages with these addresses. They become all translations, if the
+    /// pages are more than [`LIMIT`]. `None`, if there are no addresses.
     #[inline]
     #[must_use]
     pub const fn pages(start: usize, end: usize) -> Option<Self> {
@@ -95,8 +95,8 @@ pub struct Requests {
     /// The number of the last request. It wraps.
     number: AtomicUsize,
     /// The pending ranges: 0 if there are none; the address of the first page plus the number of
-    /// pages, if one request with at most [`LIMIT`] pages is pending; else [`ALL`] and the number of
-    /// pending requests.
+    /// pages, if one request with at most [`LIMIT`] pages is pending; else [`ALL`] and the number
+    /// of pending requests.
     pending: AtomicUsize,
 }
 
@@ -134,8 +134,8 @@ impl Acknowledged {
         }
     }
 
-    /// Whether the CPU has acknowledged the request with this number. If so, it cannot use the translations any more.
-    /// For any CPU.
+    /// Whether the CPU has acknowledged the request with this number. If so, it cannot use the
+    /// translations any more. For any CPU.
     #[inline]
     #[must_use]
     pub fn has(&self, request: Number) -> bool {
@@ -176,8 +176,9 @@ impl Requests {
         requests
     }
 
-    /// Posts a request; without a range, the targets only acknowledge it. The page tables must have been changed before. The caller then interrupts the
-    /// targets, waits until each [has acknowledged](Acknowledged::has) it, and
+    /// Posts a request; without a range, the targets only acknowledge it. The page tables must have
+    /// been changed before. The caller then interrupts the targets, waits until each [has
+    /// acknowledged](Acknowledged::has) it, and
     /// [releases](Self::release) it.
     #[inline]
     pub fn post(&self, range: Option<Range>) -> Posted {
@@ -238,7 +239,8 @@ impl Requests {
         }
     }
 
-    /// Replaces the pending ranges, if they are still the `old` ones. The order is that of the numbers.
+    /// Replaces the pending ranges, if they are still the `old` ones. The order is that of the
+    /// numbers.
     #[inline]
     fn replace(&self, old: usize, new: usize) -> Result<usize, usize> {
         self.pending
@@ -252,9 +254,9 @@ impl Requests {
         self.number.load(Ordering::Relaxed) != own.0.load(Ordering::Relaxed)
     }
 
-    /// Serves all requests on this CPU, whose interrupts must be disabled: calls `invalidate` for each
-    /// page, or once for all, and acknowledges. It is a full memory barrier. The entry code does the
-    /// same; there, IRET is the barrier (SDM vol. 3A, 10.3).
+    /// Serves all requests on this CPU, whose interrupts must be disabled: calls `invalidate` for
+    /// each page, or once for all, and acknowledges. It is a full memory barrier. The entry code
+    /// does the same; there, IRET is the barrier (SDM vol. 3A, 10.3).
     pub fn serve(&self, own: &Acknowledged, invalidate: impl FnMut(Invalidate)) {
         // Acquire: see `post`.
         let number = self.number.load(Ordering::Acquire);

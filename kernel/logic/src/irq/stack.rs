@@ -17,7 +17,8 @@
 //!
 //! The vectors without EOI have no class and can preempt any handler, but are handled with
 //! interrupts disabled, so there is at most one. The entry code that is complete without a handler
-//! runs with interrupts disabled too, and pushes less. NMI, #DF, #MC and #DB have stacks of their own.
+//! runs with interrupts disabled too, and pushes less. NMI, #DF, #MC and #DB have stacks of their
+//! own.
 
 use super::priority::{ClassSet, max_depth};
 

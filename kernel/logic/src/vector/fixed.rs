@@ -1,7 +1,7 @@
 //! The vectors with a fixed use on all CPUs.
 //!
-//! The allocator gives the others to lines ([`FIXED`](crate::irq::vectors::FIXED)). Classes 14 and 15 are the
-//! kernel's; class 2 belongs to the 8259s and to deferred work.
+//! The allocator gives the others to lines ([`FIXED`](crate::irq::vectors::FIXED)). Classes 14 and
+//! 15 are the kernel's; class 2 belongs to the 8259s and to deferred work.
 
 use super::Vector;
 
@@ -31,7 +31,8 @@ pub const CALL_ALL: Vector = Vector(0xd1);
 pub const TLB: Vector = Vector(0xd2);
 /// The vector that benchmarks measure.
 pub const BENCH: Vector = Vector(0xd8);
-/// Vectors whose stubs benchmarks lead to other code: two of class 13, and one of class 14, the timers'.
+/// Vectors whose stubs benchmarks lead to other code: two of class 13, and one of class 14, the
+/// timers'.
 pub const BENCH_STUBS: [Vector; 3] = [Vector(0xd9), Vector(0xda), Vector(0xe9)];
 /// The local APIC's timer.
 pub const TIMER: Vector = Vector(0xe0);
@@ -43,8 +44,8 @@ pub const BENCH_URGENT: Vector = Vector(0xe8);
 pub const RELEASE: Vector = Vector(0xf0);
 /// Errors of the local APIC, in the highest class: they do not wait behind a device.
 pub const ERROR: Vector = Vector(0xfe);
-/// The spurious vector of the local APIC, which takes no EOI. All its low bits are set, because old local APICs have
-/// them wired so (SDM vol. 3A, 12.9).
+/// The spurious vector of the local APIC, which takes no EOI. All its low bits are set, because old
+/// local APICs have them wired so (SDM vol. 3A, 12.9).
 pub const SPURIOUS: Vector = Vector(0xff);
 
 /// Those that the local APIC does not deliver, and that take no EOI.

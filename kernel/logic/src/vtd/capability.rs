@@ -14,8 +14,8 @@ pub enum Levels {
 }
 
 impl Levels {
-    /// All, in the order of preference: four levels reach all memory of today's machines, three make
-    /// shorter walks, five longer ones.
+    /// All, in the order of preference: four levels reach all memory of today's machines, three
+    /// make shorter walks, five longer ones.
     pub const PREFERRED: [Self; 3] = [Self::Four, Self::Three, Self::Five];
 
     /// The number of levels.
@@ -67,7 +67,8 @@ impl Capability {
         self.0 >> low & ((1 << width) - 1)
     }
 
-    /// ND: the number of domain IDs, 16 to 65536. The field's value 7 is reserved, and is read as 6.
+    /// ND: the number of domain IDs, 16 to 65536. The field's value 7 is reserved, and is read as
+    /// 6.
     #[must_use]
     pub const fn domains(self) -> u32 {
         let field = self.field(0, 3);
@@ -80,8 +81,8 @@ impl Capability {
         self.bit(4)
     }
 
-    /// CM: the unit may cache entries that are not present, so that they must be invalidated when they
-    /// become present (6.1).
+    /// CM: the unit may cache entries that are not present, so that they must be invalidated when
+    /// they become present (6.1).
     #[must_use]
     pub const fn caching_mode(self) -> bool {
         self.bit(7)
@@ -216,7 +217,8 @@ impl Extended {
         (self.0 >> 8 & 0x3ff) * 16
     }
 
-    /// MHMV: the greatest logarithm of the number of interrupt entries that one command can invalidate.
+    /// MHMV: the greatest logarithm of the number of interrupt entries that one command can
+    /// invalidate.
     #[must_use]
     pub const fn interrupt_mask(self) -> u8 {
         (self.0 >> 20 & 0xf) as u8

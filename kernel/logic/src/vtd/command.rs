@@ -13,8 +13,8 @@ pub enum Command {
     AllDomains,
     /// Invalidates the cached translations of a domain.
     Domain(DomainId),
-    /// Invalidates the cached translations of the `1 << mask` pages at `address`, a multiple of their
-    /// size.
+    /// Invalidates the cached translations of the `1 << mask` pages at `address`, a multiple of
+    /// their size.
     Pages {
         /// The domain.
         domain: DomainId,
@@ -149,8 +149,8 @@ impl Command {
         }
     }
 
-    /// The pages of an aligned block that contains all of `pages` pages at `address`: the address of
-    /// the block and the logarithm of its size. `None` if it exceeds `1 << most` pages.
+    /// The pages of an aligned block that contains all of `pages` pages at `address`: the address
+    /// of the block and the logarithm of its size. `None` if it exceeds `1 << most` pages.
     #[must_use]
     pub fn block(address: u64, pages: u64, most: u8) -> Option<(u64, u8)> {
         let first = address / PAGE;
@@ -160,8 +160,8 @@ impl Command {
     }
 }
 
-/// The address word of a device-TLB invalidation: bits below the size are 1, the highest of them is 0,
-/// and S is set (6.5.2.5).
+/// The address word of a device-TLB invalidation: bits below the size are 1, the highest of them is
+/// 0, and S is set (6.5.2.5).
 const fn device_range(address: u64, mask: u8) -> u64 {
     let base = address & !(PAGE - 1);
     match mask {

@@ -55,8 +55,8 @@ pub enum Blocked {
     },
     /// An interrupt message.
     Interrupt {
-        /// The index of the entry to which the message referred; `None` for a message in compatibility
-        /// format.
+        /// The index of the entry to which the message referred; `None` for a message in
+        /// compatibility format.
         index: Option<u16>,
     },
 }

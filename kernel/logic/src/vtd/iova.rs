@@ -2,8 +2,8 @@
 
 use super::PAGE;
 
-/// The pages below a limit, of which some are in use. Page 0 is always in use, so that no device address
-/// is 0.
+/// The pages below a limit, of which some are in use. Page 0 is always in use, so that no device
+/// address is 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Space<B> {
     /// A bit for each page: 1 if it is in use.
@@ -48,8 +48,9 @@ impl<B: AsRef<[u64]> + AsMut<[u64]>> Space<B> {
         }
     }
 
-    /// Takes `count` unused pages, the first of which is a multiple of `align` pages, a power of two, and
-    /// whose addresses do not exceed `limit`. Returns the address of the first; `None` if there are none.
+    /// Takes `count` unused pages, the first of which is a multiple of `align` pages, a power of
+    /// two, and whose addresses do not exceed `limit`. Returns the address of the first; `None` if
+    /// there are none.
     pub fn allocate(&mut self, count: u64, align: u64, limit: u64) -> Option<u64> {
         let pages = self
             .pages()

@@ -144,8 +144,8 @@ impl Table {
         .ok()?
     }
 
-    /// Sets or removes an entry, and makes the unit use it: when this returns, no message is delivered
-    /// by the old entry.
+    /// Sets or removes an entry, and makes the unit use it: when this returns, no message is
+    /// delivered by the old entry.
     ///
     /// If only vector, CPU and trigger mode change, the entry is replaced by one 64-bit write: each
     /// message is delivered by the old or by the new entry, and none is blocked.

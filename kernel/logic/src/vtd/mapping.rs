@@ -81,7 +81,8 @@ pub struct Tables {
 /// The reason why a range was not mapped or unmapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapError<E> {
-    /// The addresses are no multiples of the page size, or exceed what the tables or the unit translate.
+    /// The addresses are no multiples of the page size, or exceed what the tables or the unit
+    /// translate.
     Range,
     /// A page of the range is mapped already. Nothing has been mapped.
     Mapped(u64),
@@ -173,8 +174,8 @@ impl Tables {
         largest.map_or(1, |(level, _)| level)
     }
 
-    /// Maps a range of device addresses to physical memory, with the largest pages that fit. When this
-    /// returns, the unit translates all of them.
+    /// Maps a range of device addresses to physical memory, with the largest pages that fit. When
+    /// this returns, the unit translates all of them.
     ///
     /// # Errors
     ///
@@ -235,8 +236,9 @@ impl Tables {
         }
     }
 
-    /// Unmaps a range of device addresses, which must consist of whole mapped pages. When this returns,
-    /// the unit translates none of them, and all accesses to them have been completed. The tables remain.
+    /// Unmaps a range of device addresses, which must consist of whole mapped pages. When this
+    /// returns, the unit translates none of them, and all accesses to them have been completed. The
+    /// tables remain.
     ///
     /// # Errors
     ///

@@ -1,10 +1,10 @@
 //! Intel VT-d: remapping of DMA and interrupts.
 //!
 //! A remapping unit stands between devices and memory. It translates the addresses of DMA by tables
-//! that each function has, and interrupt messages by a table of the unit; everything else is blocked
-//! and recorded as a fault. This module has the layouts of registers, tables and commands, and the
-//! operations on them in the order in which a unit requires them. The kernel adds the memory and
-//! register accesses ([`Memory`]).
+//! that each function has, and interrupt messages by a table of the unit; everything else is
+//! blocked and recorded as a fault. This module has the layouts of registers, tables and commands,
+//! and the operations on them in the order in which a unit requires them. The kernel adds the
+//! memory and register accesses ([`Memory`]).
 //!
 //! Sections are those of Intel's *Virtualization Technology for Directed I/O Architecture
 //! Specification* 4.1.
@@ -28,8 +28,8 @@ pub use command::Command;
 /// The size of a page and of a table, in bytes.
 pub const PAGE: u64 = 4096;
 
-/// The ID of the sender of a request: bus, device and function of a PCI function, or the ID that the
-/// DMAR gives an I/O APIC or an HPET (3.4.1).
+/// The ID of the sender of a request: bus, device and function of a PCI function, or the ID that
+/// the DMAR gives an I/O APIC or an HPET (3.4.1).
 ///
 /// `Display`: `00:1f.7`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,8 +62,8 @@ impl fmt::Display for SourceId {
     }
 }
 
-/// The ID of a domain: the tag of the translations of all functions with the same page tables. Units
-/// with [caching mode](Capability::caching_mode) reserve 0.
+/// The ID of a domain: the tag of the translations of all functions with the same page tables.
+/// Units with [caching mode](Capability::caching_mode) reserve 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DomainId(pub u16);
 
@@ -75,8 +75,8 @@ pub trait Memory {
     /// Reads a word of a table.
     fn read(&self, address: u64) -> u64;
 
-    /// Writes a word of a table, such that the unit reads the new value: for a unit without coherent
-    /// table accesses, the cache line is written back.
+    /// Writes a word of a table, such that the unit reads the new value: for a unit without
+    /// coherent table accesses, the cache line is written back.
     fn write(&mut self, address: u64, value: u64);
 
     /// A page of zeros for a table, which the unit reads as zeros; `None` if there is no memory.

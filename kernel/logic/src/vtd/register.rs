@@ -39,8 +39,8 @@ pub const QUEUE_ERROR: u64 = 0xb0;
 /// Address and size of the interrupt-remapping table, 64 bits.
 pub const INTERRUPT_TABLE: u64 = 0xb8;
 
-/// The bits of the global command and status registers. A bit of the status register shows the state
-/// that the bit of the command register with the same number requests.
+/// The bits of the global command and status registers. A bit of the status register shows the
+/// state that the bit of the command register with the same number requests.
 pub mod global {
     /// TE: DMA remapping.
     pub const TRANSLATION: u32 = 1 << 31;
@@ -60,8 +60,8 @@ pub mod global {
     /// The bits that request an action once. They must be 0 in a command that requests another.
     const ONCE: u32 = ROOT_TABLE | 1 << 29 | WRITE_BUFFER | INTERRUPT_TABLE;
 
-    /// The value of the command register that sets or clears one bit in this status. A command changes
-    /// one bit only (11.4.4.1).
+    /// The value of the command register that sets or clears one bit in this status. A command
+    /// changes one bit only (11.4.4.1).
     #[must_use]
     pub const fn command(status: u32, bit: u32, on: bool) -> u32 {
         let kept = status & !ONCE;
@@ -94,8 +94,8 @@ pub mod fault_status {
 /// IM: the event sends no message (11.4.10).
 pub const EVENT_MASKED: u32 = 1 << 31;
 
-/// Data, address and upper address of an event's message: fixed delivery of a vector to a CPU (5.1.6). The
-/// upper address has bits 31:8 of the APIC ID, which are 0 in xAPIC mode.
+/// Data, address and upper address of an event's message: fixed delivery of a vector to a CPU
+/// (5.1.6). The upper address has bits 31:8 of the APIC ID, which are 0 in xAPIC mode.
 #[must_use]
 pub const fn event_message(vector: Vector, cpu: ApicId) -> [u32; 3] {
     let id = cpu.get();

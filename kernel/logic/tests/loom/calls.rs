@@ -26,8 +26,8 @@ struct Machine<const CPUS: usize> {
     mailboxes: [Mailbox<1>; CPUS],
     interrupts: [Interrupt; CPUS],
     calls: [Call; CALLS],
-    /// Stand for the memory of the calls: whoever looks at one reads it, and its owner writes it when
-    /// it is done.
+    /// Stand for the memory of the calls: whoever looks at one reads it, and its owner writes it
+    /// when it is done.
     blocks: [UnsafeCell<()>; CALLS],
     prepared: [UnsafeCell<()>; CALLS],
     results: [UnsafeCell<()>; CALLS],

@@ -9,8 +9,8 @@ use crate::sync::{interrupt_after, was_interrupted};
 use crate::vector::Vector;
 use std::rc::Rc;
 
-/// Runs `outer` on a new machine, interrupted once by `interrupt`: after every number of accesses in
-/// turn, until it has fewer. `check` then sees the machine, with what both gave.
+/// Runs `outer` on a new machine, interrupted once by `interrupt`: after every number of accesses
+/// in turn, until it has fewer. `check` then sees the machine, with what both gave.
 fn everywhere<M: 'static, R: 'static>(
     machine: impl Fn() -> M + Send + Sync + 'static,
     outer: fn(&M) -> R,

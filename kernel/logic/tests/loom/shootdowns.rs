@@ -172,8 +172,8 @@ fn one_request_after_another() {
     });
 }
 
-/// Two CPUs request pages of a third, which may serve both at once. Each releases its range when the
-/// third has acknowledged it.
+/// Two CPUs request pages of a third, which may serve both at once. Each releases its range when
+/// the third has acknowledged it.
 #[test]
 fn two_requests_to_a_third_cpu() {
     explore(Some(3), || {

@@ -1,8 +1,9 @@
-//! The DMA remapping table, which describes the IOMMUs of a machine (VT-d specification, chapter 8).
+//! The DMA remapping table, which describes the IOMMUs of a machine (VT-d specification, chapter
+//! 8).
 //!
-//! The table is a list of remapping structures. Most of them contain a list of [`Scope`]s, which name
-//! devices by the path from a bus. An invalid structure or scope does not affect the others: the
-//! iterators yield the error in its place and continue if the length permits.
+//! The table is a list of remapping structures. Most of them contain a list of [`Scope`]s, which
+//! name devices by the path from a bus. An invalid structure or scope does not affect the others:
+//! the iterators yield the error in its place and continue if the length permits.
 
 use super::sdt::{self, Header};
 use super::{Error, ErrorKind, Located, Signature, u16_at};
@@ -86,7 +87,8 @@ impl<'a> Dmar<'a> {
     }
 }
 
-/// The iterator of [`Dmar::structures`]. It yields at most one item for every four bytes of the table.
+/// The iterator of [`Dmar::structures`]. It yields at most one item for every four bytes of the
+/// table.
 #[derive(Clone, Debug)]
 pub struct Structures<'a> {
     table: &'a [u8],

@@ -70,8 +70,8 @@ pub struct Scope<'a> {
     pub path: Path<'a>,
 }
 
-/// The path of a scope: one device and function on the bus of the scope, then for each bridge one on
-/// the bridge's secondary bus. It has at least one element.
+/// The path of a scope: one device and function on the bus of the scope, then for each bridge one
+/// on the bridge's secondary bus. It has at least one element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Path<'a>(&'a [u8]);
 
@@ -86,8 +86,8 @@ impl Path<'_> {
 }
 
 impl<'a> Scope<'a> {
-    /// Follows the path, and returns bus, device and function of the device. `secondary` returns the
-    /// secondary bus of the bridge with these numbers; `None` if the function is no bridge.
+    /// Follows the path, and returns bus, device and function of the device. `secondary` returns
+    /// the secondary bus of the bridge with these numbers; `None` if the function is no bridge.
     ///
     /// Returns `None` if there is no such bridge, or if a number of the path is out of range.
     pub fn resolve(
@@ -140,8 +140,9 @@ impl fmt::Display for Scope<'_> {
     }
 }
 
-/// An iterator over the scopes of a structure, in table order. An invalid scope yields an error in its
-/// place: [`ErrorKind::ScopeLength`]; the walk ends if the length is below 2 or beyond the structure.
+/// An iterator over the scopes of a structure, in table order. An invalid scope yields an error in
+/// its place: [`ErrorKind::ScopeLength`]; the walk ends if the length is below 2 or beyond the
+/// structure.
 #[derive(Clone, Debug)]
 pub struct Scopes<'a> {
     /// The rest of the structure.

@@ -191,7 +191,8 @@ impl<'a> Structure<'a> {
         Some(structure.terminated())
     }
 
-    /// Removes the terminator of a name. A name without one remains as it is, for [`check`](Self::check).
+    /// Removes the terminator of a name. A name without one remains as it is, for
+    /// [`check`](Self::check).
     fn terminated(mut self) -> Self {
         if let Self::Andd(device) = &mut self
             && let Some(end) = device.name.iter().position(|&byte| byte == 0)

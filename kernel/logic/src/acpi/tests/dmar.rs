@@ -230,8 +230,8 @@ fn each_scope() {
     );
 }
 
-/// A scope without a path, or with half an element, is skipped; the walk of the scopes ends at a length
-/// that is none, and the walk of the structures continues.
+/// A scope without a path, or with half an element, is skipped; the walk of the scopes ends at a
+/// length that is none, and the walk of the structures continues.
 #[test]
 fn invalid_scopes() {
     let good: &[u8] = &[1, 8, 0, 0, 0, 0, 2, 0];

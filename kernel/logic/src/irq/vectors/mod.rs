@@ -18,7 +18,8 @@ pub const EXCEPTIONS: VectorSet = VectorSet::EMPTY
     .with_class(PriorityClass::LOWEST)
     .with(VectorSet::range(Vector(16), Vector(31)));
 
-/// The vectors that no line gets on any CPU: classes 2, 14 and 15, and the others of [`fixed::ALL`].
+/// The vectors that no line gets on any CPU: classes 2, 14 and 15, and the others of
+/// [`fixed::ALL`].
 pub const FIXED: VectorSet = {
     let mut set = VectorSet::range(Vector(0x20), Vector(0x2f))
         .with(VectorSet::range(Vector(0xe0), Vector(0xff)));

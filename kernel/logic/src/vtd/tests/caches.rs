@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
-/// Capabilities: caching mode, three to five levels (SAGAW), pages of 2 MiB and 1 GiB, 57 address bits,
-/// invalidation of up to `1 << 9` pages.
+/// Capabilities: caching mode, three to five levels (SAGAW), pages of 2 MiB and 1 GiB, 57 address
+/// bits, invalidation of up to `1 << 9` pages.
 const CACHING: u64 = 1 << 7;
 const LEVELS: [u64; 3] = [1 << 9, 1 << 10, 1 << 11];
 const M2: u64 = 1 << 34;

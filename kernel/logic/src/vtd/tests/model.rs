@@ -1,6 +1,6 @@
-//! A unit with caches that are as large as the specification permits: an entry stays until a command
-//! invalidates it. A request through an entry that differs from the tables in memory is an error of the
-//! driver, which a real unit would not report.
+//! A unit with caches that are as large as the specification permits: an entry stays until a
+//! command invalidates it. A request through an entry that differs from the tables in memory is an
+//! error of the driver, which a real unit would not report.
 
 use crate::vtd::irte::{self, Irte};
 use crate::vtd::mapping::{Mapped, Tables};

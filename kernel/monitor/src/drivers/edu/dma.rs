@@ -63,8 +63,8 @@ impl Edu {
         dma::Buffer::new(&self.device, length, access, LIMIT)
     }
 
-    /// Transfers `length` bytes between a device address and the beginning of the device's memory. The
-    /// address may be any: the IOMMU blocks what does not belong to the device.
+    /// Transfers `length` bytes between a device address and the beginning of the device's memory.
+    /// The address may be any: the IOMMU blocks what does not belong to the device.
     ///
     /// Context: thread.
     ///

@@ -57,8 +57,9 @@ impl HandledEdu {
 }
 
 impl<L> HandledEdu<L> {
-    /// The PCI function of the device. It is not returned as a [`Device`](tocsin::pci::Device), which would give access
-    /// to its registers, and through them, as it is a bus master, to memory.
+    /// The PCI function of the device. It is not returned as a [`Device`](tocsin::pci::Device),
+    /// which would give access to its registers, and through them, as it is a bus master, to
+    /// memory.
     ///
     /// Context: any but NMI.
     #[must_use]
