@@ -13,13 +13,13 @@ use tocsin_logic::apic::base::IA32_APIC_BASE;
 use tocsin_logic::apic::register::Part;
 use tocsin_logic::apic::status::{Dfr, Esr, Svr};
 use tocsin_logic::apic::{ApicBase, ApicId, Lvt, Mode, Register, State};
-use tocsin_logic::vector::Vector;
+
 use x86_64::registers::model_specific::Msr;
 
 use super::io::{self, IoApic};
 use super::{in_service, vectors};
 use crate::cpu::handlers;
-use crate::hw::{control, mmio, processor};
+use crate::hw::{control, processor};
 use crate::memory::{MemoryError, paging};
 use crate::trap::idt;
 
@@ -297,72 +297,6 @@ impl LocalApic {
         self.page + u64::from(EOI_OFFSET)
     }
 
-    /// Reads a register of this CPU's local APIC; returns 0 if the mode lacks it.
-    ///
-    /// Context: any.
-    #[must_use]
-    pub fn read(&self, register: Register) -> u32 {
-        if self.is_x2apic() {
-            // SAFETY: In x2APIC mode the register exists.
-            return register
-                .x2apic_msr()
-                .map_or(0, |msr| unsafe { control::read_msr(msr) as u32 });
-        }
-        self.read_memory(register)
-    }
-
-    /// As [`read`](Self::read), in xAPIC mode.
-    #[inline]
-    pub(super) fn read_memory(&self, register: Register) -> u32 {
-        register.xapic_offset().map_or(0, |offset| {
-            // SAFETY: The offset is within the mapped page and a multiple of 16.
-            unsafe { mmio::read(self.page + u64::from(offset)) }
-        })
-    }
-
-    /// Writes a register of this CPU's local APIC; does nothing if the mode lacks it.
-    pub(super) fn write(&self, register: Register, value: u32) {
-        if self.is_x2apic() {
-            if let Some(msr) = register.x2apic_msr() {
-                // SAFETY: In x2APIC mode the register exists. The values come from `logic`, which
-                // sets no reserved bit.
-                unsafe { Msr::new(msr).write(u64::from(value)) };
-            }
-        } else {
-            self.write_memory(register, value);
-        }
-    }
-
-    /// As [`write`](Self::write), in xAPIC mode.
-    #[inline]
-    pub(super) fn write_memory(&self, register: Register, value: u32) {
-        if let Some(offset) = register.xapic_offset() {
-            // SAFETY: The offset is within the mapped page and a multiple of 16.
-            unsafe { mmio::write(self.page + u64::from(offset), value) };
-        }
-    }
-
-    /// This CPU's APIC ID.
-    ///
-    /// Context: any.
-    #[must_use]
-    pub fn id(&self) -> ApicId {
-        let register = self.read(Register::Id);
-        ApicId(if self.is_x2apic() {
-            register
-        } else {
-            register >> 24
-        })
-    }
-
-    /// The version register.
-    ///
-    /// Context: any.
-    #[must_use]
-    pub fn version(&self) -> tocsin_logic::apic::status::Version {
-        tocsin_logic::apic::status::Version(self.read(Register::Version))
-    }
-
     /// Ends the interrupt in service with the highest priority, whichever it is (EOI).
     ///
     /// The kernel's entry code does this after each handler; the function is for entry code of the
@@ -379,35 +313,6 @@ impl LocalApic {
     #[inline]
     pub unsafe fn end_of_interrupt(&self) {
         self.write(Register::Eoi, 0);
-    }
-
-    /// Whether `vector` is pending on this CPU (its bit in the IRR).
-    ///
-    /// Context: any.
-    #[must_use]
-    pub fn is_requested(&self, vector: Vector) -> bool {
-        self.has_bit(Register::Irr, vector)
-    }
-
-    /// Whether `vector` is in service on this CPU (its bit in the ISR).
-    ///
-    /// Context: any.
-    #[must_use]
-    pub fn is_in_service(&self, vector: Vector) -> bool {
-        self.has_bit(Register::Isr, vector)
-    }
-
-    fn has_bit(&self, register: fn(Part) -> Register, vector: Vector) -> bool {
-        self.read(register(Part::of(vector.get()))) & 1 << (vector.get() % 32) != 0
-    }
-
-    /// Reads a reserved register in xAPIC mode, which the local APIC records as an error.
-    ///
-    /// Context: any.
-    #[cfg(feature = "bench")]
-    pub fn read_reserved(&self) {
-        // SAFETY: The offset is within the mapped page and a multiple of 16.
-        let _ = unsafe { mmio::read::<u32>(self.page + RESERVED) };
     }
 
     /// The errors since the last call. The write latches them.
@@ -431,10 +336,6 @@ impl LocalApic {
         self.write(Register::TimerInitial, count);
     }
 }
-
-/// Offset of a register that is reserved in every local APIC (SDM vol. 3A, table 12-1).
-#[cfg(feature = "bench")]
-const RESERVED: u64 = 0x40;
 
 /// Offset of the xAPIC's EOI register (SDM vol. 3A, table 12-1).
 const EOI_OFFSET: u16 = 0xb0;

@@ -5,6 +5,7 @@ pub mod io;
 pub mod local;
 pub mod nmi;
 pub mod pic;
+mod registers;
 mod send;
 
 use core::ops::Range;

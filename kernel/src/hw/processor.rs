@@ -68,8 +68,9 @@ pub fn cpuid_registers(leaf: u32, subleaf: u32) -> Cpuid {
     (answer.eax, answer.ebx, answer.ecx, answer.edx)
 }
 
-/// The number of bits of a physical address, 36 to 52 (SDM vol. 2A, CPUID leaf 80000008H). Context:
-/// any.
+/// The number of bits of a physical address, 36 to 52 (SDM vol. 2A, CPUID leaf 80000008H).
+///
+/// Context: any.
 #[must_use]
 pub fn physical_address_bits() -> u32 {
     match cpuid(0x8000_0008, 0).eax & 0xff {
