@@ -17,6 +17,7 @@ mod faults;
 mod firmware;
 mod gdb;
 mod injected;
+mod iommu;
 mod lines;
 mod machines;
 mod monitor;
@@ -199,6 +200,7 @@ fn main() -> std::process::ExitCode {
     trials.extend(faults::trials());
     trials.extend(regression::trials());
     trials.extend(injected::trials());
+    trials.extend(iommu::trials());
     trials.extend(outside::trials());
     trials.extend(pci::trials());
     trials.extend(priority::trials());

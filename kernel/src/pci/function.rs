@@ -256,6 +256,7 @@ impl Function {
 
     /// Releases the function, so that it can be claimed again.
     pub(super) fn release(&self) {
+        self.is_isolated.store(false, Ordering::Relaxed);
         self.is_claimed.store(false, Ordering::Release);
     }
 

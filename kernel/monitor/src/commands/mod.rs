@@ -116,7 +116,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "iommu",
-        usage: "iommu [test]",
+        usage: "iommu [test|flood]",
         help: "show the IOMMUs, the memory that devices can access, and faults; or test them",
         run: iommu::iommu,
         details: None,

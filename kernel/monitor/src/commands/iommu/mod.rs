@@ -33,9 +33,13 @@ pub(super) fn iommu(
             arguments.end()?;
             test::run(machine, output)
         }
+        Some("flood") => {
+            arguments.end()?;
+            test::flood(output)
+        }
         Some(word) => Err(CommandError::BadArgument {
             given: word.to_string(),
-            expected: "test or nothing".to_string(),
+            expected: "test, flood or nothing".to_string(),
         }),
     }
 }

@@ -1,4 +1,4 @@
-//! `iommu test`: transfers of an `edu` device that the IOMMU must permit or block.
+//! `iommu test` and `iommu flood`: transfers of an `edu` device that the IOMMU must permit or block.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -10,6 +10,7 @@ use tocsin_logic::vtd::fault::{Access, Blocked, Record};
 use tocsin_logic::vtd::{PAGE, SourceId};
 
 use crate::command::CommandError;
+use crate::commands::checks::Checks;
 use crate::drivers::edu::{Direction, Edu};
 use crate::record::Output;
 use tocsin::boot::image;
@@ -18,6 +19,9 @@ use tocsin::{Machine, cancel, time};
 
 /// The timeout for a fault to be reported, in nanoseconds.
 const TIMEOUT: u64 = 1_000_000_000;
+
+/// The maximum number of transfers until a function is isolated.
+const MOST_TRANSFERS: u32 = 64;
 
 /// The number of bytes of a transfer.
 const LENGTH: u64 = 64;
@@ -41,27 +45,52 @@ impl fmt::Display for Check {
 
 /// Runs the test. The machine needs an `edu` device; a second one is used if there is one.
 pub(super) fn run(machine: &Machine, output: Output) -> Result<(), CommandError> {
-    let edu = Edu::claim().map_err(CommandError::Pci)?;
+    let tester = Tester::new()?;
     let other = Edu::claim().ok();
-    let tester = Tester {
-        source: SourceId(edu.function().address.requester_id()),
-        edu,
-    };
     let mut checks = Vec::new();
     tester.permitted(&mut checks)?;
     tester.blocked(&mut checks, machine, other.as_ref())?;
-    for check in &checks {
+    finish(&checks, output)
+}
+
+/// `iommu flood`: blocked transfers until the function is isolated, and the return of its driver.
+pub(super) fn flood(output: Output) -> Result<(), CommandError> {
+    let tester = Tester::new()?;
+    // Its buffers make the function a bus master.
+    tester.copy()?;
+    let is_isolated = || tester.edu.function().is_isolated();
+    let mut transfers = 0;
+    while !is_isolated() && transfers < MOST_TRANSFERS {
+        tester.transfer(Direction::FromMemory, 0)?;
+        transfers += 1;
+    }
+    let mut checks = Vec::new();
+    checks.push(Check {
+        transfer: "reads of address 0, until isolation",
+        passed: is_isolated(),
+        outcome: format!("{transfers} transfers"),
+        reason: tester.faults().1.map(|record| record.reason.0),
+    });
+    let arrived = tester.copy()?;
+    checks.push(Check {
+        transfer: "its own buffers, isolated",
+        passed: arrived == 0,
+        outcome: format!("{arrived} of {LENGTH} bytes arrived"),
+        reason: None,
+    });
+    drop(tester);
+    let tester = Tester::new()?;
+    tester.permitted(&mut checks)?;
+    finish(&checks, output)
+}
+
+fn finish(checks: &[Check], output: Output) -> Result<(), CommandError> {
+    let result = Checks::default();
+    for check in checks {
         output.print("iommu_check", check);
+        result.note(check.passed);
     }
-    let passed = checks.iter().filter(|check| check.passed).count();
-    output.heading(&format!("{passed}/{} passed", checks.len()));
-    if passed == checks.len() {
-        Ok(())
-    } else {
-        Err(CommandError::Failed(
-            "the IOMMU did not do what it must".into(),
-        ))
-    }
+    result.finish(output)
 }
 
 struct Tester {
@@ -70,6 +99,12 @@ struct Tester {
 }
 
 impl Tester {
+    fn new() -> Result<Self, CommandError> {
+        let edu = Edu::claim().map_err(CommandError::Pci)?;
+        let source = SourceId(edu.function().address.requester_id());
+        Ok(Self { edu, source })
+    }
+
     fn buffer(&self, pages: u64, access: dma::Access) -> Result<dma::Buffer<u8>, CommandError> {
         let buffer = self.edu.buffer((pages * PAGE) as usize, access);
         buffer.map_err(|error| CommandError::Failed(error.to_string()))
@@ -90,8 +125,9 @@ impl Tester {
         own.map_or((0, None), |it| (it.count, Some(it.last)))
     }
 
-    /// Data goes from one buffer to the device and from there to another.
-    fn permitted(&self, checks: &mut Vec<Check>) -> Result<(), CommandError> {
+    /// Transfers data from one buffer to the device and from there to another, across the end of a
+    /// page. Returns the number of bytes that arrived.
+    fn copy(&self) -> Result<u64, CommandError> {
         let (from, to) = (
             self.buffer(1, dma::Access::Read)?,
             self.buffer(2, dma::Access::Write)?,
@@ -100,18 +136,21 @@ impl Tester {
         for index in 0..LENGTH as usize {
             from.write(index, value(index));
         }
-        let (before, _) = self.faults();
         self.transfer(Direction::FromMemory, from.address())?;
-        // Across the end of a page.
-        let place = (PAGE - LENGTH / 2) as usize;
-        self.transfer(Direction::ToMemory, to.address() + place as u64)?;
-        let right = (0..LENGTH as usize).filter(|&index| to.read(place + index) == value(index));
-        let right = right.count() as u64;
-        let clean = to.read(place - 1) == 0 && to.read(place + LENGTH as usize) == 0;
+        let first = (PAGE - LENGTH / 2) as usize;
+        self.transfer(Direction::ToMemory, to.address() + first as u64)?;
+        let is_clean = to.read(first - 1) == 0 && to.read(first + LENGTH as usize) == 0;
+        let right = (0..LENGTH as usize).filter(|&index| to.read(first + index) == value(index));
+        Ok(if is_clean { right.count() as u64 } else { 0 })
+    }
+
+    fn permitted(&self, checks: &mut Vec<Check>) -> Result<(), CommandError> {
+        let (before, _) = self.faults();
+        let arrived = self.copy()?;
         checks.push(Check {
             transfer: "its own buffers",
-            passed: right == LENGTH && clean && self.faults().0 == before,
-            outcome: format!("{right} of {LENGTH} bytes arrived"),
+            passed: arrived == LENGTH && self.faults().0 == before,
+            outcome: format!("{arrived} of {LENGTH} bytes arrived"),
             reason: None,
         });
         Ok(())
