@@ -99,11 +99,11 @@ const MISTAKES: &[(&str, &str)] = &[
 const BAD_OPTIONS: &[(&str, &str)] = &[
     (
         "nope",
-        "unknown option `nope` at column 1; known: run, apic, maxcpus, failcpu",
+        "unknown option `nope` at column 1; known: run, apic, iommu, maxcpus, failcpu",
     ),
     (
         "apic=xapic foo=1",
-        "unknown option `foo` at column 12; known: run, apic, maxcpus, failcpu",
+        "unknown option `foo` at column 12; known: run, apic, iommu, maxcpus, failcpu",
     ),
     (
         "apic=yes",
