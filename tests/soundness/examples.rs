@@ -24,8 +24,8 @@ pub fn all() -> Result<Vec<Example>> {
     let mut examples = Vec::new();
     for file in files {
         let text = fs::read_to_string(&file)?;
-        let name = file.strip_prefix(&root)?.display().to_string();
-        let is_source = name.ends_with(".rs");
+        let name = file.strip_prefix(root)?.display().to_string();
+        let is_source = file.extension().is_some_and(|it| it == "rs");
         for (line, code) in blocks(&text, is_source) {
             examples.push((format!("{name}:{line}"), program(&code)));
         }

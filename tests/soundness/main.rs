@@ -43,8 +43,8 @@ fn main() -> std::process::ExitCode {
             let test = move || {
                 let compiler = compiler.map_err(Failed::from)?;
                 let compiler = compiler.ok_or("skipped")?;
-                let compiled = compiler.accept(&name, &program);
-                compiled.map_err(|error| Failed::from(error.to_string()))
+                let accepted = compiler.accept(&name, &program);
+                accepted.map_err(|error| Failed::from(error.to_string()))
             };
             Trial::test(title, test).with_ignored_flag(is_skipped)
         })),
