@@ -1,5 +1,7 @@
 //! The entries of the interrupt-remapping table (5.1, 9.10).
 
+use core::fmt;
+
 use super::table::Invalid;
 use super::{Capability, Command, Memory, SourceId};
 use crate::apic::{ApicId, EncodingError, Trigger};
@@ -195,3 +197,15 @@ pub enum EntryError<E> {
     /// The command failed. The entry has been changed, but the unit may still use the old one.
     Command(E),
 }
+
+impl<E: fmt::Display> fmt::Display for EntryError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Index(index) => write!(f, "the table has no entry {index}"),
+            Self::Encoding(error) => error.fmt(f),
+            Self::Command(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: core::error::Error> core::error::Error for EntryError<E> {}

@@ -1,6 +1,7 @@
 //! Second-stage page tables: the device addresses that a domain may use (3.7, 9.8).
 
 use super::{Capability, Command, DomainId, Levels, Memory, PAGE};
+use core::fmt;
 use core::ops::Range;
 
 /// The address bits of an entry.
@@ -93,6 +94,20 @@ pub enum MapError<E> {
     /// A command failed. The tables have been changed, but the unit may still use the old entries.
     Command(E),
 }
+
+impl<E: fmt::Display> fmt::Display for MapError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Range => f.write_str("the addresses are no pages, or exceed the tables"),
+            Self::Mapped(address) => write!(f, "the page at {address:#x} is mapped already"),
+            Self::NotMapped(address) => write!(f, "the page at {address:#x} is not mapped"),
+            Self::NoMemory => f.write_str("there is no memory for a table"),
+            Self::Command(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: core::error::Error> core::error::Error for MapError<E> {}
 
 /// The size of the page or of the table's range at a level, 1 being the last.
 const fn size(level: u8) -> u64 {

@@ -1,5 +1,7 @@
 //! Root and context tables: the way from a source ID to its page tables (3.4, 9.1, 9.3).
 
+use core::fmt;
+
 use super::{Capability, Command, DomainId, Levels, Memory, PAGE, SourceId};
 
 /// The address bits of an entry.
@@ -33,6 +35,17 @@ pub enum Invalid {
     /// A field has a reserved value.
     Field,
 }
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reserved => "a reserved bit is set",
+            Self::Field => "a field has a reserved value",
+        })
+    }
+}
+
+impl core::error::Error for Invalid {}
 
 impl Context {
     /// The two words of the entry.
@@ -105,6 +118,17 @@ pub enum TableError<E> {
     /// A command failed. The table has been changed, but the unit may still use the old entry.
     Command(E),
 }
+
+impl<E: fmt::Display> fmt::Display for TableError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoMemory => f.write_str("there is no memory for a table"),
+            Self::Command(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: core::error::Error> core::error::Error for TableError<E> {}
 
 impl<E> From<E> for TableError<E> {
     fn from(error: E) -> Self {
