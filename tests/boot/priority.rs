@@ -190,10 +190,13 @@ fn watchdog(session: &mut Session) -> Result {
         TIMEOUT,
     )?;
     session.expect(
+        "tocsin_monitor::commands::fault_injection::lock_up+0x",
+        TIMEOUT,
+    )?;
+    session.expect(
         "warning: watchdog: CPU 2: handles interrupts again",
         TIMEOUT,
     )?;
-    session.expect("warning: watchdog: CPU 2 answers interrupts again", TIMEOUT)?;
     session.expect("fault: the kernel continues", TIMEOUT)?;
     session.wait_prompt(TIMEOUT)?;
     session.command("watchdog off", TIMEOUT)?;

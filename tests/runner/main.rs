@@ -1,4 +1,4 @@
-//! The runner on trial: guests that end in known ways, and the error each must become.
+//! Tests of the runner: guests that end in known ways, and the error that each must yield.
 
 use std::fs::Permissions;
 use std::io::Write as _;

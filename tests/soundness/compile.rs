@@ -129,6 +129,17 @@ impl Compiler {
         Ok(errors)
     }
 
+    /// Checks that a program compiles.
+    pub fn accept(&self, name: &str, program: &str) -> Result {
+        let file = name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "_");
+        let errors = self.errors(&file, program)?;
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{errors:#?} in\n{program}").into())
+        }
+    }
+
     /// Checks that the statement is rejected, with only the expected error.
     pub fn check(&self, (name, expected, statement): Case) -> Result {
         let program = |deny, statement: &str| {

@@ -1,8 +1,10 @@
 //! Safe code cannot corrupt memory: programs that must not compile, and programs that the library
-//! must reject at run time, one for each item on which memory safety depends.
+//! must reject at run time, one for each item on which memory safety depends. And the examples of
+//! the documentation, which must compile.
 
 mod cases;
 mod compile;
+mod examples;
 mod run;
 
 use std::error::Error;
@@ -34,5 +36,22 @@ fn main() -> std::process::ExitCode {
         };
         Trial::test(format!("soundness::compile::{}", case.0), test).with_ignored_flag(is_skipped)
     }));
+    match examples::all() {
+        Ok(examples) => trials.extend(examples.into_iter().map(|(name, program)| {
+            let compiler = compiler.clone();
+            let title = format!("documentation::{name}");
+            let test = move || {
+                let compiler = compiler.map_err(Failed::from)?;
+                let compiler = compiler.ok_or("skipped")?;
+                let accepted = compiler.accept(&name, &program);
+                accepted.map_err(|error| Failed::from(error.to_string()))
+            };
+            Trial::test(title, test).with_ignored_flag(is_skipped)
+        })),
+        Err(error) => {
+            let failed = Failed::from(error.to_string());
+            trials.push(Trial::test("documentation", move || Err(failed)));
+        }
+    }
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -1,4 +1,4 @@
-//! The command of the benchmarks on trial: machines that hang, break off or say what cannot be,
+//! Tests of the benchmarks' command: machines that hang, stop early or report impossible values,
 //! signals, folders that cannot be written, and other kernels that are none. Measuring takes an
 //! hour: errors must be reported, before the measurement if possible, and must not lose measured
 //! values.

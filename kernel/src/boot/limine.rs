@@ -91,8 +91,8 @@ pub(super) fn collect(info: &mut BootInfo) -> Result<(), BootError> {
         return Err(BootError::LimineRevision);
     }
     info.protocol = Protocol::Limine;
-    if let Some(answer) = requests.loader.get_response() {
-        for part in [answer.name(), " ", answer.version()] {
+    if let Some(response) = requests.loader.get_response() {
+        for part in [response.name(), " ", response.version()] {
             // A name that is too long is truncated.
             let _ = info.loader.try_push_str(part);
         }
@@ -100,7 +100,7 @@ pub(super) fn collect(info: &mut BootInfo) -> Result<(), BootError> {
         info.loader.push_str("Limine");
     }
 
-    let missing = BootError::LimineAnswer;
+    let missing = BootError::LimineResponse;
     let direct_map = requests
         .direct_map
         .get_response()
@@ -128,16 +128,16 @@ pub(super) fn collect(info: &mut BootInfo) -> Result<(), BootError> {
         })?;
     }
 
-    if let Some(answer) = requests.file.get_response() {
-        let file = answer.file();
+    if let Some(response) = requests.file.get_response() {
+        let file = response.file();
         info.set_command_line(file.string().to_bytes());
         info.kernel_file = Some((file.addr() as u64 - direct_map, file.size()));
     }
 
     // Revision 3 passes the RSDP as a physical address, all other revisions as an address in the
     // direct map.
-    info.rsdp = requests.rsdp.get_response().map(|answer| {
-        let address = answer.address() as u64;
+    info.rsdp = requests.rsdp.get_response().map(|response| {
+        let address = response.address() as u64;
         address.checked_sub(direct_map).unwrap_or(address)
     });
     Ok(())

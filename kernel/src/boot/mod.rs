@@ -110,7 +110,7 @@ pub enum BootError {
     /// The loader does not support a base revision that the kernel knows.
     LimineRevision,
     /// The loader did not respond to a mandatory request.
-    LimineAnswer(&'static str),
+    LimineResponse(&'static str),
     /// The memory map has more regions than the kernel can store.
     MemoryMapFull,
     /// The memory map is missing or empty.
@@ -135,7 +135,9 @@ impl fmt::Display for BootError {
             Self::LimineRevision => {
                 f.write_str("this Limine does not know base revision 2: use Limine 8.0 or later")
             }
-            Self::LimineAnswer(request) => write!(f, "Limine did not answer the {request} request"),
+            Self::LimineResponse(request) => {
+                write!(f, "Limine did not respond to the {request} request")
+            }
             Self::MemoryMapFull => write!(
                 f,
                 "the memory map has more than {} regions",

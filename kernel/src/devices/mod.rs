@@ -3,8 +3,15 @@
 //! A driver claims its device and handles its interrupt through a line, with polarity and trigger
 //! mode from the MADT:
 //!
-//! ```ignore
-//! let mut timer = Pit::claim()?.with_handler(class, 0, || COUNTER.count_up())?;
+//! ```no_run
+//! # use core::sync::atomic::{AtomicU64, Ordering};
+//! # use tocsin::devices::pit::Pit;
+//! # use tocsin::prelude::PriorityClass;
+//! # let class = PriorityClass::LOWEST_USABLE;
+//! # static COUNTER: AtomicU64 = AtomicU64::new(0);
+//! let mut timer = Pit::claim()?.with_handler(class, 0, || {
+//!     COUNTER.fetch_add(1, Ordering::Relaxed);
+//! })?;
 //! timer.every(1193); // Ticks: 1 kHz.
 //! ```
 //!

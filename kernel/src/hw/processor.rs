@@ -64,8 +64,8 @@ pub fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
 /// Context: any.
 #[must_use]
 pub fn cpuid_registers(leaf: u32, subleaf: u32) -> Cpuid {
-    let answer = cpuid(leaf, subleaf);
-    (answer.eax, answer.ebx, answer.ecx, answer.edx)
+    let result = cpuid(leaf, subleaf);
+    (result.eax, result.ebx, result.ecx, result.edx)
 }
 
 /// The number of bits of a physical address, 36 to 52 (SDM vol. 2A, CPUID leaf 80000008H).

@@ -5,9 +5,12 @@
 //! into one (SDM vol. 3A, 12.8.4). A CPU in `hlt` wakes. Without a hook, the entry code does no
 //! more than that.
 //!
-//! ```ignore
-//! reschedule::set_hook(|| my_scheduler::current_cpu().look_again());
-//! my_scheduler::of(cpu).enqueue(task);
+//! ```no_run
+//! # use tocsin::ipi::reschedule;
+//! # mod scheduler { pub fn run() {} pub fn enqueue(_cpu: u32, _task: u32) {} }
+//! # let (cpu, task) = (1, 7);
+//! reschedule::set_hook(scheduler::run);
+//! scheduler::enqueue(cpu, task);
 //! reschedule::send(cpu)?;
 //! ```
 //!

@@ -1,6 +1,8 @@
 //! Reserved vectors, which are the same on all CPUs.
 //!
-//! ```ignore
+//! ```no_run
+//! # use tocsin::prelude::*;
+//! # extern "C" fn on_tick(_: usize, _: u8) {}
 //! let tick = vectors::reserve_in(PriorityClass::new(7).unwrap())?;
 //! tick.set_handler(on_tick);
 //! ipi::send(tick, Targets::Others)?;

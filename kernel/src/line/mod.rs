@@ -1,10 +1,14 @@
 //! Interrupt lines: each has a source, vectors of one CPU, and a handler closure.
 //!
-//! ```ignore
-//! let line = Line::new(
-//!     Request { name: "com1", source: Source::Isa(4), class, cpu: 0 },
-//!     move || RECEIVED.fetch_add(1, Ordering::Relaxed),
-//! )?;
+//! ```no_run
+//! # use core::sync::atomic::{AtomicU64, Ordering};
+//! # use tocsin::prelude::*;
+//! # static RECEIVED: AtomicU64 = AtomicU64::new(0);
+//! # let class = PriorityClass::LOWEST_USABLE;
+//! let request = Request { name: "com1", source: Source::Isa(4), class, cpu: 0 };
+//! let line = Line::new(request, || {
+//!     RECEIVED.fetch_add(1, Ordering::Relaxed);
+//! })?;
 //! line.move_to(3)?;
 //! ```
 //!

@@ -2,7 +2,10 @@
 //!
 //! A driver finds its function, claims it, and handles its messages through a line:
 //!
-//! ```ignore
+//! ```no_run
+//! # use tocsin::pci;
+//! # use tocsin::prelude::*;
+//! # let (name, class, handler) = ("nic", PriorityClass::LOWEST_USABLE, || {});
 //! let device = pci::find(0x1234, 0x11e8)?.claim()?;
 //! let line = Line::new(Request { name, source: Source::Message, class, cpu: 0 }, handler)?;
 //! line.attach(device.msi()?)?;

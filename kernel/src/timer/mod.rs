@@ -1,6 +1,10 @@
 //! Timers: a queue on each CPU, on the timer of its local APIC.
 //!
-//! ```ignore
+//! ```no_run
+//! # use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+//! # use tocsin::timer::{Mode, Timer};
+//! # static RETRY: AtomicBool = AtomicBool::new(false);
+//! # static TICKS: AtomicU64 = AtomicU64::new(0);
 //! let mut retry = Timer::new("retry", Mode::Interrupt, |_| RETRY.store(true, Ordering::Relaxed))?;
 //! retry.after(2_000_000)?;                            // in 2 ms, once
 //!

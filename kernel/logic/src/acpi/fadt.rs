@@ -106,10 +106,6 @@ impl Flags {
     pub const TIMER_32_BIT: u32 = 1 << 8;
     /// `RESET_REG_SUP`: the reset register is supported.
     pub const RESET_SUPPORTED: u32 = 1 << 10;
-    /// `FORCE_APIC_CLUSTER_MODEL`: logical destinations must use the cluster model.
-    pub const APIC_CLUSTER: u32 = 1 << 18;
-    /// `FORCE_APIC_PHYSICAL_DESTINATION_MODE`: the destination mode must be physical.
-    pub const APIC_PHYSICAL: u32 = 1 << 19;
     /// `HW_REDUCED_ACPI`: there is no PM timer, nor any other fixed hardware.
     pub const HARDWARE_REDUCED: u32 = 1 << 20;
 

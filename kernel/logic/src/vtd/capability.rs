@@ -135,28 +135,10 @@ impl Capability {
         }
     }
 
-    /// DRD: invalidations can wait for reads in progress.
-    #[must_use]
-    pub const fn drains_reads(self) -> bool {
-        self.bit(55)
-    }
-
-    /// DWD: invalidations can wait for writes in progress.
-    #[must_use]
-    pub const fn drains_writes(self) -> bool {
-        self.bit(54)
-    }
-
     /// ESIRTPS: setting the address of the interrupt table invalidates the interrupt entry cache.
     #[must_use]
     pub const fn interrupt_pointer_invalidates(self) -> bool {
         self.bit(62)
-    }
-
-    /// ESRTPS: setting the address of the root table invalidates all caches.
-    #[must_use]
-    pub const fn root_pointer_invalidates(self) -> bool {
-        self.bit(63)
     }
 }
 
@@ -203,18 +185,6 @@ impl Extended {
     #[must_use]
     pub const fn pass_through(self) -> bool {
         self.bit(6)
-    }
-
-    /// SC: snoop control in second-stage entries.
-    #[must_use]
-    pub const fn controls_snooping(self) -> bool {
-        self.bit(7)
-    }
-
-    /// IRO: the offset of the IOTLB registers in bytes.
-    #[must_use]
-    pub const fn iotlb_registers(self) -> u64 {
-        (self.0 >> 8 & 0x3ff) * 16
     }
 
     /// MHMV: the greatest logarithm of the number of interrupt entries that one command can

@@ -28,14 +28,10 @@ pub const FAULT_ADDRESS: u64 = 0x40;
 pub const FAULT_UPPER_ADDRESS: u64 = 0x44;
 /// Protected memory, 32 bits.
 pub const PROTECTED_MEMORY: u64 = 0x64;
-/// Head of the invalidation queue, 64 bits.
-pub const QUEUE_HEAD: u64 = 0x80;
 /// Tail of the invalidation queue, 64 bits.
 pub const QUEUE_TAIL: u64 = 0x88;
 /// Address and size of the invalidation queue, 64 bits.
 pub const QUEUE_ADDRESS: u64 = 0x90;
-/// Details of an error of the invalidation queue, 64 bits.
-pub const QUEUE_ERROR: u64 = 0xb0;
 /// Address and size of the interrupt-remapping table, 64 bits.
 pub const INTERRUPT_TABLE: u64 = 0xb8;
 
@@ -54,8 +50,6 @@ pub mod global {
     pub const INTERRUPTS: u32 = 1 << 25;
     /// SIRTP: use the address of the interrupt-remapping table.
     pub const INTERRUPT_TABLE: u32 = 1 << 24;
-    /// CFI: let interrupts in compatibility format pass.
-    pub const COMPATIBILITY: u32 = 1 << 23;
 
     /// The bits that request an action once. They must be 0 in a command that requests another.
     const ONCE: u32 = ROOT_TABLE | 1 << 29 | WRITE_BUFFER | INTERRUPT_TABLE;

@@ -41,8 +41,8 @@ fn measure(bench: &mut Bench) -> Result<(), PciError> {
         class: PriorityClass::new(13).expect("a class is 0 to 15"),
         cpu: cpu::current().id(),
     };
-    let answer = || BEGAN.store(stamp(), Ordering::Relaxed);
-    let line = Line::new(request, answer).map_err(PciError::Line)?;
+    let handler = || BEGAN.store(stamp(), Ordering::Relaxed);
+    let line = Line::new(request, handler).map_err(PciError::Line)?;
     let mut messages = edu.device().msi()?;
     if let Err(why) = set_vector(&mut messages, line.vector()) {
         bench.skip(NAME, &why);

@@ -38,9 +38,6 @@ impl<'a> Dmar<'a> {
     pub const INTERRUPT_REMAPPING: u8 = 1 << 0;
     /// `X2APIC_OPT_OUT`, bit 1.
     pub const X2APIC_OPT_OUT: u8 = 1 << 1;
-    /// `DMA_CTRL_PLATFORM_OPT_IN_FLAG`, bit 2: firmware asks the OS to remap the DMA of external
-    /// devices.
-    pub const DMA_CONTROL_OPT_IN: u8 = 1 << 2;
 
     /// Checks the table as a whole. Its structures are checked during the walk.
     ///
