@@ -1,9 +1,9 @@
 //! Cancellation of long operations by the user: Ctrl-C.
 //!
 //! An operation that may take longer than a few seconds calls [`is_requested`] in its loops and
-//! waits, and then ends in the normal way: it drops its lines and timers and accounts for what it
-//! did. The monitor sets the function that reads the input, because this module must not depend on
-//! it.
+//! waits, and then returns in the normal way: it drops its lines and timers and reports its
+//! results. The monitor sets the function that reads the input, because this module must not depend
+//! on it.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

@@ -1,12 +1,13 @@
 //! Deferred work: runs in an interrupt of the lowest class.
 //!
-//! It preempts threads and is preempted by every device, and the local APIC does the scheduling:
-//! queueing work sends the CPU an interrupt of class 2, which stays pending until nothing more
-//! urgent is in service. Work runs in the order of its queueing; see `tocsin_logic::irq::queue`.
+//! It preempts threads, and every device preempts it. The local APIC schedules it: queueing work
+//! sends the CPU an interrupt of class 2, which stays pending while an interrupt of that class or a
+//! higher one is in service. Work runs in the order in which it was queued; see
+//! `tocsin_logic::irq::queue`.
 //!
-//! The queues are bounded. Work that finds its queue full is refused and counted. On the first
-//! refusal, the CPU itself logs this after it has emptied the queue, because the caller may hold
-//! the log's lock or be an NMI handler.
+//! The queues are bounded. If a queue is full, work is rejected and counted. After the first
+//! rejection, the CPU of the queue logs this when it has emptied the queue, because the caller may
+//! hold the log's lock or be an NMI handler.
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

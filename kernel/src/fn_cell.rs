@@ -1,6 +1,6 @@
-//! Atomic cells for function pointers: hooks by which a module calls one that is built on it.
+//! Atomic cells for function pointers: hooks by which a module calls a module that depends on it.
 //!
-//! This is the only module that makes function pointers from addresses.
+//! No other module converts addresses to function pointers.
 
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicPtr, Ordering};

@@ -1,8 +1,8 @@
 //! Access to the interrupt path for benchmarks and for tests of the kernel itself. Only with the
 //! feature `bench`.
 //!
-//! A kernel does not need it. The functions do what their safe counterparts do, without the checks
-//! that a vector, a handler or a destination belongs to the caller.
+//! Kernels do not need it. The functions correspond to safe ones, but do not check that a vector, a
+//! handler or a destination belongs to the caller.
 
 use crate::cpu::handlers::{INTERRUPTS, VECTORS};
 use crate::trap::nmi::NMI;

@@ -1,6 +1,6 @@
 //! Tocsin, a multiprocessor interrupt kernel for x86-64, as a library.
 //!
-//! A kernel on it is a binary with a `main`:
+//! A kernel that uses it is a binary with a `main`:
 //!
 //! ```no_run
 //! //! A kernel that counts its CPUs.
@@ -17,13 +17,13 @@
 //! }
 //! ```
 //!
-//! The crate `tocsin-monitor` has a shell that such a kernel can end in. Messages of this library
-//! that name a command (`backtrace 1`, `watchdog on`) mean a command of that shell.
+//! The crate `tocsin-monitor` contains a shell, which such a kernel can run. Commands in the
+//! messages of this library (`backtrace 1`, `watchdog on`) are commands of that shell.
 //!
-//! The library owns the entry points (Limine and PVH), the panic handler and the global
-//! allocator. When `main` runs, all CPUs that start are online, with page tables, descriptor tables
-//! and stacks of the kernel's, interrupts are on, and faults are explained. The other CPUs sleep
-//! until they are interrupted.
+//! The library contains the entry points (Limine and PVH), the panic handler and the global
+//! allocator. When `main` runs, all CPUs that have started are online and use the kernel's page
+//! tables, descriptor tables and stacks, interrupts are enabled, and faults are reported. The other
+//! CPUs halt until they are interrupted.
 //!
 //! # Soundness
 //!
@@ -31,7 +31,7 @@
 //! with interrupts, vectors, timers, page tables or devices, in any context. Operations on which
 //! memory safety depends are `unsafe`, with the conditions for the caller:
 //!
-//! | to do | safe | `unsafe`, for an OS's own entry code, scheduler or driver |
+//! | operation | safe | `unsafe`, for an OS's own entry code, scheduler or driver |
 //! |---|---|---|
 //! | interrupt CPUs | [`ipi::send`] with a [reserved vector](ipi::vectors), [`line::Line::trigger`] | [`apic::LocalApic::send`]: INIT, start-up, NMI, any vector |
 //! | handle a vector | [`line::Line`], [`ipi::vectors::ReservedVector::set_handler`] | [`apic::LocalApic::end_of_interrupt`] |
@@ -39,8 +39,8 @@
 //! | run code in an NMI | [`ipi::nmi::backtrace_of`] | [`ipi::nmi::call`] |
 //! | mask by priority | [`priority::raise`], [`priority::CeilingMutex`] | |
 //! | map memory | | [`memory::mapping`], [`memory::paging::map_physical`] |
-//! | let a device reach memory | [`iommu::dma::Buffer`], if an IOMMU restricts the device | [`pci::Device::enable_bus_master`] |
-//! | replace what is measured | | `hooks`, `Line::divert`, `Interrupts::exchange` (with the feature `bench`) |
+//! | permit a device to access memory | [`iommu::dma::Buffer`], if an IOMMU restricts the device | [`pci::Device::enable_bus_master`] |
+//! | replace measured code | | `hooks`, `Line::divert`, `Interrupts::exchange` (with the feature `bench`) |
 //! | access registers | [`pci::Device::map`] | [`hw::mmio::Mmio::new`], [`hw::control::write_msr`], [`pci::Device::write_half`] |
 //!
 //! Other crates are not covered. Safe functions of `x86_64` can change the GS base, CR8 or

@@ -1,4 +1,4 @@
-//! The boot sequence from the loader to `main`: each step provides what the later ones need.
+//! The boot sequence from the loader to `main`: each step depends on the previous ones.
 
 use tocsin_logic::apic::Mode;
 use tocsin_logic::apic::base::State;

@@ -1,11 +1,11 @@
 //! The hardware-independent logic of the Tocsin kernel: decisions and encodings.
 //!
-//! This crate contains everything that can be decided without access to the machine, so that it can
-//! be tested on the host: descriptor formats, error codes, the command line, the memory map, the
-//! layout of the address space. The kernel adds the register and memory accesses and their order.
+//! This crate contains all logic that needs no hardware accesses, so that it can be tested on the
+//! host: descriptor formats, error codes, the command line, the memory map, the layout of the
+//! address space. The kernel adds the register and memory accesses and their order.
 //!
-//! The crate does not allocate, contains no `unsafe`, and does not name addresses of device
-//! registers. Lists of unknown size are bounded, and items that do not fit are reported.
+//! The crate does not allocate, and contains neither `unsafe` code nor addresses of device
+//! registers. Lists are bounded, and items that do not fit are reported.
 //!
 //! "SDM" is Intel's *64 and IA-32 Architectures Software Developer's Manual*;
 //! its chapters are numbered as in the editions since 2023 (interrupts are

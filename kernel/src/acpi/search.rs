@@ -2,7 +2,7 @@
 //!
 //! The `acpi` crate knows which ranges to search. For the checksum it reads as many bytes as a
 //! candidate's length field specifies, and the field is arbitrary if the signature is not that of
-//! an RSDP. The crate therefore searches a copy, in which [`rsdp::simplify`] leaves only valid
+//! an RSDP. Therefore the crate searches a copy, in which [`rsdp::simplify`] leaves only valid
 //! RSDPs of revision 0.
 
 use alloc::boxed::Box;

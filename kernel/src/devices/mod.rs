@@ -15,8 +15,8 @@
 //! timer.every(1193); // Ticks: 1 kHz.
 //! ```
 //!
-//! The driver does what the device needs for its next interrupt (clearing a status bit, reading a
-//! byte) before it calls the handler. Dropping the driver disables the device's interrupts.
+//! Before the driver calls the handler, it prepares the device for its next interrupt (clears a
+//! status bit, reads a byte). Dropping the driver disables the device's interrupts.
 //!
 //! If a device is absent, the error states how the driver detected this.
 

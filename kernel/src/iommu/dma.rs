@@ -1,12 +1,12 @@
 //! Memory for DMA.
 //!
-//! A driver gets a [`Buffer`] for its device, tells the device the buffer's [device
-//! address](Buffer::address), and reads and writes the memory through the buffer. With an IOMMU,
-//! the device can access the buffers of its own driver and nothing else; a device address is then
+//! A driver allocates a [`Buffer`] for its device, writes the buffer's [device
+//! address](Buffer::address) to the device, and reads and writes the memory through the buffer.
+//! With an IOMMU, the device can access only the buffers of its own driver, and a device address is
 //! not a physical address. Without one, it is.
 //!
 //! The memory is coherent: CPUs and devices see each other's writes in order (SDM vol. 3A, 10.2).
-//! The accesses here are in order with those of registers, as the program states them.
+//! The accesses here and those of registers are executed in program order.
 
 use core::fmt;
 use core::marker::PhantomData;

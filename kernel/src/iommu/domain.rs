@@ -1,8 +1,8 @@
 //! Domains: the memory that a function can access.
 //!
-//! Each function has a domain of its own, which is created when its driver needs the first buffer,
-//! and remains. Device addresses are allocated below 1 GiB, so that devices with few address bits
-//! reach them, and are not the physical addresses of the memory.
+//! Each function has a domain of its own, which is created for its driver's first buffer and never
+//! removed. Device addresses are allocated below 1 GiB, so that devices with few address bits can
+//! use them. They are not physical addresses.
 
 use alloc::boxed::Box;
 use alloc::vec;

@@ -1,5 +1,4 @@
-//! The fault interrupt: blocked requests are reported, and the functions that make too many are
-//! isolated.
+//! The fault interrupt: reports blocked requests, and isolates functions with too many faults.
 //!
 //! A unit records a blocked request in one of its fault records and sends a message, whose vector
 //! has a class above those of devices and below those of timers. The handler reads and clears all

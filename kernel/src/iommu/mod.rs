@@ -1,8 +1,8 @@
 //! The IOMMU: VT-d remapping units, which translate and check the DMA of devices.
 //!
-//! A unit blocks each request of a function that has no [domain]. Drivers get memory for DMA
-//! from [`dma`], which gives a function its domain with the first buffer. A blocked request is a
-//! fault: the unit records it, and its [fault interrupt](fault) reports it.
+//! A unit blocks all requests of a function that has no [domain]. Drivers get memory for DMA from
+//! [`dma`], which gives a function its domain with the first buffer. A blocked request is a fault:
+//! the unit records it, and its [fault interrupt](fault) reports it.
 //!
 //! `tocsin_logic::vtd` has the layouts, and the order of table changes and invalidations.
 

@@ -13,8 +13,8 @@
 //! Two CPUs that wait for calls to each other serve each other: see `ipi::wait`. A called function
 //! must not wait for another CPU. A CPU must not wait while it holds an `IrqMutex`, because the
 //! other CPU may spin for it with interrupts disabled. Both are rejected. A wait for a CPU that
-//! keeps its interrupts disabled and does not serve never ends; the wait is logged, and the
-//! watchdog names that CPU.
+//! keeps its interrupts disabled and serves no calls never ends; the wait is logged, and the
+//! watchdog reports that CPU.
 
 use core::fmt;
 

@@ -1,10 +1,10 @@
 //! Jobs: functions that run on another CPU's thread stack, outside any interrupt handler.
 //!
 //! A CPU accepts jobs while its thread is idle: an AP between jobs, and any CPU while it waits for
-//! jobs that it has given to others. A CPU accepts one job at a time. A job is given to all of its
-//! targets or to none, because the targets are reserved first. A CPU waits for every job that it
-//! has given, because `RunningJobs` waits when it is dropped. A waiting CPU accepts jobs too, so a
-//! job may itself give jobs, even to the CPU that waits for it.
+//! jobs that it has started. A CPU accepts one job at a time. A job starts on all of its targets or
+//! on none, because the targets are reserved first. A CPU waits for every job that it has started,
+//! because `RunningJobs` waits when it is dropped. A waiting CPU also accepts jobs, so a job may
+//! start jobs, even on the CPU that waits for it.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

@@ -1,4 +1,4 @@
-//! Inter-processor interrupts: to one CPU, to a set, to all, and to the sending CPU itself.
+//! Inter-processor interrupts: to one CPU, a set of CPUs, all CPUs, or the sending CPU.
 //!
 //! The handler sees all stores that precede the send. In x2APIC mode a write to the ICR does not
 //! wait for earlier stores, so the local APIC's driver executes `mfence; lfence` before it (SDM

@@ -12,9 +12,10 @@
 //! line.move_to(3)?;
 //! ```
 //!
-//! A handler may return a [`Claim`]. A level-triggered line whose handler claims no interrupts, and
-//! a line whose interrupts are too frequent, is masked for a time; see `tocsin_logic::irq::storm`.
-//! Dropping the line stops the source, and returns when no CPU can run the closure any more.
+//! A handler may return a [`Claim`]. A level-triggered line whose handler claims no interrupts is
+//! masked for a time, as is a line whose interrupts are too frequent; see
+//! `tocsin_logic::irq::storm`. Dropping the line disables the source, and returns when no CPU can
+//! run the closure any more.
 //!
 //! A line has one handler. Devices whose pins are wired together share a [`SharedLine`].
 

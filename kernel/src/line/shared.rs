@@ -1,8 +1,8 @@
 //! A level-triggered input that several devices share, as is common for PCI interrupt pins.
 //!
-//! The devices' handlers share the line. Each interrupt calls all of them, because two devices may
-//! have a reason at once, and a level that stays asserted is delivered again only after the end of
-//! the interrupt. An input whose interrupts no handler claims is masked for a time, as on any line.
+//! The devices' handlers share the line. Each interrupt calls all of them, because several devices
+//! may assert the input at once, and an input that stays asserted is delivered again only after the
+//! EOI. An input whose interrupts no handler claims is masked for a time, as on any line.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;

@@ -1,9 +1,9 @@
 //! Memory management: page tables, frames, stacks with guard pages, the heap.
 //!
-//! Every physical address has one virtual address, `layout::DIRECT_MAP` above it. Usable memory is
-//! mapped there from the start, writable and not executable; device registers and firmware tables
-//! are mapped at that same address on request. The direct map excludes the kernel image, because
-//! the text and the read-only IDT would have a writable alias there.
+//! Every physical address has one virtual address: the physical address plus `layout::DIRECT_MAP`.
+//! Usable memory is mapped there from the start, writable and not executable; device registers and
+//! firmware tables are mapped at that same address on request. The direct map excludes the kernel
+//! image, because the text and the read-only IDT would have a writable alias there.
 
 pub mod frames;
 #[cfg(feature = "heap")]

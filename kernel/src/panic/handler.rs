@@ -1,4 +1,4 @@
-//! The ends that the kernel comes to by itself: a panic, and a start that fails.
+//! The panic handler, and the stop after a failed start.
 
 use core::fmt::Write;
 use core::panic::PanicInfo;

@@ -1,5 +1,5 @@
-//! The panic stop: reports a fatal error and stops all CPUs; and what reports need, which other
-//! modules use too: symbols and backtraces.
+//! The panic stop: reports a fatal error and stops all CPUs. Also symbols and backtraces, which
+//! other modules use too.
 
 pub(crate) mod backtrace;
 pub(crate) mod handler;

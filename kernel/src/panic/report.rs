@@ -1,7 +1,7 @@
 //! The report of a fault or panic.
 //!
 //! It takes no lock that the faulting code may hold forever, allocates nothing, and reads only
-//! memory that the page tables map. If the report itself faults, a shorter one says so.
+//! memory that the page tables map. If the report itself faults, a shorter report is printed.
 
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;

@@ -1,10 +1,10 @@
 //! The panic stop: one CPU reports the fatal error, and stops all others.
 //!
 //! The first CPU that panics or faults becomes the reporter. It requests all others by NMI to stop,
-//! takes the console, waits for them, and reports. So no other output mixes with the report, and
-//! the report shows where each CPU was. A CPU that is printing finishes its line first; a CPU that
-//! fails at the same time leaves a note, which the reporter prints below its own report. Every wait
-//! is bounded: a CPU that does not respond is named in the report.
+//! takes the console, waits for them, and reports. So no other output is mixed with the report, and
+//! the report shows the address at which each CPU was stopped. A CPU that is printing completes its
+//! line first. A CPU that fails at the same time records its error, which the reporter prints below
+//! its own report. Every wait is bounded; the report lists the CPUs that do not respond.
 
 use core::cell::UnsafeCell;
 use core::fmt::{self, Write};

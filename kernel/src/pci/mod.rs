@@ -14,8 +14,8 @@
 //! The messages then belong to the line: dropping it disables them first. Dropping the device
 //! disables its interrupts.
 //!
-//! The first call that needs the functions scans the buses. Firmware has numbered the buses and
-//! assigned the addresses; this kernel uses these and assigns none.
+//! The first call that needs the functions scans the buses. The kernel uses the bus numbers and
+//! addresses that firmware has assigned, and assigns none.
 
 mod config;
 mod device;

@@ -1,8 +1,8 @@
 //! Masking of interrupts by priority class.
 //!
-//! `cli` delays every interrupt, even the most urgent. CR8, the task priority, delays the classes
-//! up to its value and no others (SDM vol. 3A, 12.8.6): code that raises it to the class of the
-//! devices that it must exclude stays interruptible by all higher classes.
+//! `cli` delays every interrupt, even the most urgent. CR8, the task priority, delays only the
+//! classes up to its value (SDM vol. 3A, 12.8.6). Code that raises CR8 to the class of the handlers
+//! that it must exclude can still be interrupted by all higher classes.
 
 pub mod ceiling;
 pub mod latency;

@@ -6,8 +6,8 @@
 //! each AP's counter is measured by a short exchange of messages (`tocsin_logic::smp`). A counter
 //! is corrected only if it certainly differs and the correction helps.
 //!
-//! APs wait in the barrier, halted, until their exchange begins: one exchange at a time occupies
-//! only two CPUs, whatever their number.
+//! APs wait in the barrier, halted, until their exchange begins: there is one exchange at a time,
+//! which occupies two CPUs.
 
 use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 

@@ -22,16 +22,16 @@
 //! Creating a timer allocates memory, and takes one of its CPU's [`CAPACITY`] slots, which are
 //! allocated with the CPU's first timer. Starting and cancelling do neither, and never wait. On the
 //! timer's own CPU, starting takes a few hundred instructions with the priority raised; from
-//! another CPU it posts a command and sends an interrupt. A command that has not been taken is
-//! overwritten by the next one. Cancelling is one exchange of a word, which the timer's CPU checks
-//! before it calls the function.
+//! another CPU it posts a command and sends an interrupt. The next command overwrites one that has
+//! not been executed. Cancelling is one exchange of a word, which the timer's CPU checks before it
+//! calls the function.
 //!
 //! The local APIC timer is programmed with the next deadline only: directly where the processor has
 //! TSC deadlines, else as a count, in several parts if it is longer than the counter.
 //!
 //! | module | contents |
 //! |---|---|
-//! | `node` | a timer: its function, and whether it runs |
+//! | `node` | the memory of a timer |
 //! | [`Expiry`] | the argument of its function |
 //! | `inbox` | commands from other CPUs |
 //! | `queue` | a CPU's timers: interrupt, commands, hardware |

@@ -3,14 +3,14 @@
 //! A timer on each CPU is its heartbeat, in class 14. It checks the CPUs that follow in a ring; see
 //! `tocsin_logic::irq::heartbeat`.
 //!
-//! | lockup | sign | after |
+//! | lockup | symptom | after |
 //! |---|---|---|
 //! | hard: interrupts are disabled, or all classes masked | no heartbeat | [`LIMIT`] |
 //! | soft: a handler does not return, or CR8 stays raised | no deferred work (class 2) | [`HANDLERS_LIMIT`] |
 //! | soft: handlers run without a pause | no heartbeat interrupts the thread | [`THREAD_LIMIT`] |
 //!
 //! A thread that runs for a long time is not a lockup. The report has the backtrace of the CPU,
-//! taken by NMI. The machine continues, and the end of a lockup is reported too. A single CPU
+//! taken by NMI. The machine continues, and the end of a lockup is also reported. A single CPU
 //! detects its own soft lockups, but not a hard one.
 
 use alloc::vec::Vec;

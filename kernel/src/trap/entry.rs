@@ -15,8 +15,8 @@
 //! - When the handler has returned and only the copy of the frame is left, the state is
 //!   decremented: from 2 to 1, and the handler runs again for the nested NMI; or from 1 to 0.
 //! - An NMI that arrives after that, before the IRETQ, finds state 0 and a copy that is still
-//!   needed. It detects this by its return address, and makes the interrupted code run the handler
-//!   again, on the same copy.
+//!   needed. It detects this by its return address, and causes the interrupted code to run the
+//!   handler again, on the same copy.
 //!
 //! The remaining case is an exception whose IRET unblocks the next NMI while the location at the
 //! top is in use, or while the state is 0 and the copy is needed. The only such exception that can

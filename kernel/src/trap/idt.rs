@@ -1,8 +1,8 @@
 //! The interrupt descriptor table: one for all CPUs, in a page of its own, read-only.
 //!
-//! The entry code of an interrupt ends it by an EOI, which is a different instruction in each mode
-//! of the local APIC. So there is a table for each mode, and all CPUs load the same one: the boot
-//! CPU again when it has selected the mode. Until then, interrupts are disabled.
+//! The entry code of an interrupt contains the EOI, which is a different instruction in each mode
+//! of the local APIC. So there is a table for each mode, and all CPUs load the same one. The boot
+//! CPU loads it again after it has selected the mode. Until then, interrupts are disabled.
 //!
 //! Both are filled before the kernel's page tables exist; those map their pages read-only and omit
 //! them from the direct map, so from then on no address can change them while CR0.WP is set. A gate

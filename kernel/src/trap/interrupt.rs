@@ -3,14 +3,14 @@
 //!
 //! It saves the nine registers that a function may change, and calls the function that the CPU's
 //! table has for the vector; see [`crate::cpu::handlers`]. An interrupt of a thread switches to the
-//! interrupt stack, a nested one is on it already; each has a path of its own, so that neither
-//! costs more. The paths exist twice, because the EOI is a different instruction in xAPIC and
-//! x2APIC mode; each mode has an IDT (see [`super::idt`]). The entry code counts the interrupts of
-//! each vector, and stores the vector of each nesting depth, from which the class of the running
-//! code is known without reading the local APIC.
+//! interrupt stack; a nested interrupt is already on it. Each of the two cases has its own path,
+//! with only the instructions that it needs. Both paths exist twice, because the EOI is a different
+//! instruction in xAPIC and x2APIC mode; each mode has an IDT (see [`super::idt`]). The entry code
+//! counts the interrupts of each vector, and stores the vector of each nesting depth, from which
+//! the class of the running code is known without reading the local APIC.
 //!
-//! The vector of calls has a path that takes the call from the mailbox and runs its function
-//! directly. It saves 13 of 61 instructions.
+//! The vector of calls has a path that removes the call from the mailbox and runs its function
+//! directly. This saves 13 of 61 instructions.
 //!
 //! A software interrupt has no EOI and no priority: its function runs with interrupts disabled, on
 //! the current stack.

@@ -2,9 +2,9 @@
 //! IPI of a kernel without a scheduler.
 //!
 //! A handler is called with interrupts enabled, on the interrupt stack, with nine registers saved.
-//! Here the interrupt is complete after a bounded number of instructions with interrupts disabled,
-//! on the current stack, with three registers saved: [`LONGEST`] at most. Thus these interrupts
-//! delay those of a higher class by no more than that, and no interrupt nests in them.
+//! The entry code here has a bounded number of instructions, at most [`LONGEST`]. It runs with
+//! interrupts disabled on the current stack, and saves three registers. Thus these interrupts delay
+//! those of a higher class by no more than these instructions, and no interrupt nests in them.
 
 use core::arch::global_asm;
 use core::mem::offset_of;

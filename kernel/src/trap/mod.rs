@@ -1,6 +1,6 @@
 //! The delivery of interrupts and exceptions: from the gate in the IDT to the handler and back.
 //!
-//! All CPUs share one IDT, whose page is read-only before a second CPU loads it. Its 256 gates lead
+//! All CPUs use the same IDT, which is read-only before a second CPU loads it. Its 256 gates lead
 //! to the stubs in [`entry`]. The exceptions continue in [`exceptions`], an NMI in [`nmi`], and
 //! interrupts of the local APIC in `interrupt`, which calls the handlers in the CPU's table
 //! ([`cpu::handlers`]).

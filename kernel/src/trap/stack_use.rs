@@ -1,7 +1,7 @@
 //! The use of the interrupt stacks, and its bound.
 //!
-//! `tocsin_logic::irq::stack` has the bound, for which the stacks are large enough; the words that
-//! handlers have written show whether they observe it.
+//! `tocsin_logic::irq::stack` defines the bound, and the stacks are large enough for it. The words
+//! that handlers have written show the actual use.
 
 use core::sync::atomic::Ordering;
 

@@ -1,14 +1,14 @@
 //! Parsers for ACPI tables.
 //!
-//! Firmware provides these tables, and firmware has bugs. Each function takes the mapped bytes and
-//! returns typed values or an [`Error`] that identifies the table, the offset, the problem and [the
-//! component that caused it](Error::fault). None of them panics, loops forever or reads out of
+//! Firmware provides these tables, and they may be invalid. Each function takes the mapped bytes
+//! and returns typed values or an [`Error`] that identifies the table, the offset, the problem and
+//! [the component that caused it](Error::fault). None of them panics, loops forever or reads out of
 //! bounds, whatever the bytes are.
 //!
 //! In a table that is valid as a whole, an invalid entry does not affect the others: the iterators
 //! yield the error in its place and continue if the entry's length permits.
 //!
-//! The order of use: call [`rsdp::parse`]; then for each table call [`sdt::Header::parse`] on the
+//! To read the tables, call [`rsdp::parse`]; then for each table call [`sdt::Header::parse`] on the
 //! first 36 bytes, map [`length`](sdt::Header::length) bytes, and call the parser of the table,
 //! which first performs [`sdt::check`]. The addresses come from [`root::entries`].
 //!

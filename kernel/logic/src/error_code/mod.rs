@@ -1,7 +1,7 @@
 //! Decoders for the error codes that the CPU pushes.
 //!
 //! Each format is a newtype of the pushed value. Its `Display` names every bit, including those
-//! that should not be set, because a report that hides an unexpected bit is misleading.
+//! that should not be set, because a report without an unexpected bit would be misleading.
 
 use crate::exception::{self, ErrorCodeKind};
 use core::fmt;

@@ -2,8 +2,8 @@
 //!
 //! The memory map of a boot loader may overlap, be unsorted, be split into many pieces and not end
 //! at page boundaries. [`MemoryMap::normalise`] converts it into a sorted list of whole pages
-//! without overlaps. If two entries disagree about a page, the more restrictive one applies: losing
-//! a page is harmless, using a device's page as memory is not.
+//! without overlaps. If two entries disagree about a page, the more restrictive one applies: an
+//! unused page is harmless, but a device's page that is used as memory is not.
 
 use arrayvec::ArrayVec;
 use core::fmt;

@@ -1,7 +1,7 @@
 //! Interrupt vectors and their priority classes.
 //!
 //! A vector is the CPU's number for an event, 0 to 255. It differs from a GSI and from an I/O APIC
-//! pin. Each of those has its own type, so that one cannot be passed for another.
+//! pin. Each of these has its own type, so that they cannot be confused.
 
 use core::fmt;
 use core::ops::RangeInclusive;

@@ -1,10 +1,10 @@
 //! Intel VT-d: remapping of DMA and interrupts.
 //!
-//! A remapping unit stands between devices and memory. It translates the addresses of DMA by tables
-//! that each function has, and interrupt messages by a table of the unit; everything else is
-//! blocked and recorded as a fault. This module has the layouts of registers, tables and commands,
-//! and the operations on them in the order in which a unit requires them. The kernel adds the
-//! memory and register accesses ([`Memory`]).
+//! A remapping unit translates the DMA requests of devices by the page tables of each function, and
+//! interrupt messages by a table of the unit. It blocks all other requests and records them as
+//! faults. This module contains the layouts of registers, tables and commands, and the operations
+//! on them in the order in which a unit requires them. The kernel adds the memory and register
+//! accesses ([`Memory`]).
 //!
 //! Sections are those of Intel's *Virtualization Technology for Directed I/O Architecture
 //! Specification* 4.1.

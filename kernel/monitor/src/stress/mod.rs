@@ -1,6 +1,6 @@
-//! A storm of interrupts of all kinds at once, on all CPUs, while lines are created, dropped and
-//! moved. Both ends of each interrupt are counted: every interrupt that was sent must have been
-//! received once.
+//! Stress test: interrupts of all kinds at once, on all CPUs, while lines are created, dropped and
+//! moved. Each interrupt is counted when it is sent and when it is received; every interrupt must
+//! be received exactly once.
 //!
 //! Pending interrupts of one vector merge, because the local APIC has one bit for each. A sender
 //! therefore waits until the last interrupt of its kind has arrived before it sends the next, and

@@ -3,11 +3,11 @@
 //! It is a binary heap of deadlines over a fixed array. Each timer has a slot with its index in the
 //! heap, so that any timer can be removed. Nothing is allocated. All operations are O(log N) or
 //! better; reading the first timer takes a few instructions, because it is in the interrupt path.
-//! Each CPU has such a queue, so no data is stored twice: an entry in the heap takes 16 bytes, a
-//! slot takes 2 bytes and an item.
+//! Each CPU has such a queue, so no data is duplicated: an entry in the heap takes 16 bytes, a slot
+//! takes 2 bytes and an item.
 //!
-//! Deadlines are plain numbers, here usually cycles of the time-stamp counter. Of equal deadlines,
-//! the one that was inserted first comes first.
+//! Deadlines are numbers in any unit; the kernel uses cycles of the time-stamp counter. Of equal
+//! deadlines, the one that was inserted first comes first.
 
 use crate::irq::queue::Full;
 

@@ -1,8 +1,8 @@
 //! Vector allocation for lines.
 //!
 //! Each CPU has its own [`Allocator`], so the machine has about 200 vectors per CPU. A vector is
-//! allocated only in the requested class: the class is the priority, so another class is no
-//! substitute.
+//! allocated only in the requested class: the class determines the priority, so a vector of another
+//! class cannot replace it.
 
 use crate::vector::{PriorityClass, Vector, fixed};
 use core::fmt;

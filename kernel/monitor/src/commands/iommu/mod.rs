@@ -1,4 +1,4 @@
-//! `iommu`: the remapping units, the memory that functions can access, and what was blocked.
+//! `iommu`: the remapping units, the memory that functions can access, and the blocked requests.
 
 mod test;
 

@@ -1,5 +1,5 @@
-//! `sources`: drives every device of the machine that interrupts by a pin or as the HPET does, and
-//! counts the interrupts on both ends.
+//! `sources`: tests every device of the machine that interrupts by a pin, and the HPET; compares
+//! the numbers of interrupts sent and received.
 
 mod hpet;
 mod others;

@@ -1,5 +1,5 @@
 //! QEMU's `edu` device, which interrupts on request (QEMU, docs/specs/edu), by MSI or by its pin.
-//! Its interrupts can be counted on both ends.
+//! Its interrupts can be counted when they are sent and when they are received.
 
 mod dma;
 mod handled;
