@@ -45,6 +45,15 @@ pub fn trials() -> Vec<Trial> {
             with(&machine.append("iommu=panic run=\"iommu test\""), stop)
         }));
     }
+    for (name, options) in [("caching", UNITS[2].1), ("device_tlb", "device-iotlb=on")] {
+        trials.push(trial(format!("iommu::virtio::{name}"), move || {
+            let device = "virtio-rng-pci,disable-legacy=on,iommu_platform=on,ats=on";
+            with(
+                &machine("x2apic", 2, options)?.args(["-device", device]),
+                virtio,
+            )
+        }));
+    }
     trials.push(trial("iommu::report", || {
         let machine = machine("x2apic", 2, UNITS[0].1)?;
         with(&machine.append("iommu=report"), report_only)
@@ -186,6 +195,17 @@ fn report_only(session: &mut Session) -> Result {
         faults.len() == 1 && !faults[0].isolated && faults[0].count == 21,
         "{faults:?}"
     );
+    power_off(session)
+}
+
+/// The driver of a device that uses the IOMMU works, and its requests are never blocked.
+fn virtio(session: &mut Session) -> Result {
+    session.wait_prompt(TIMEOUT)?;
+    session.command("pci virtio 10 1", TIMEOUT)?;
+    let output = session.command("iommu json", TIMEOUT)?;
+    let mappings: Vec<Mapping> = records::all(&output, "iommu_mapping")?;
+    ensure_eq!(mappings.len(), 1, "functions with a domain");
+    ensure_eq!(recorded(session)?, [], "blocked requests");
     power_off(session)
 }
 

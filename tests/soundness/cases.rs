@@ -46,6 +46,12 @@ pub const CASES: &[Case] = &[
         Private,
         "tocsin::apic::io::Input::claim(Gsi(4)).unwrap().eoi_register()",
     ),
+    // DMA.
+    (
+        "dma_without_iommu",
+        Unsafe,
+        "tocsin::iommu::dma::Buffer::<u8>::without_iommu(1, u64::MAX)",
+    ),
     // Vectors.
     ("exception_ipi", Type, "tocsin::ipi::send(Vector(17), 1)"),
     (

@@ -16,7 +16,7 @@ use tocsin_logic::vtd::{PAGE, SourceId};
 
 use super::domain::{self, Domain};
 use super::error::IommuError;
-use super::unit::{State, unit_of};
+use super::unit::{State, Unit, unit_of};
 use crate::hw::mmio::{self, Word};
 use crate::memory::frames;
 use crate::pci::{Device, Hold};
@@ -61,7 +61,7 @@ impl core::error::Error for DmaError {}
 #[derive(Debug)]
 pub struct Buffer<T: Word> {
     /// Keeps the function claimed.
-    _hold: Hold,
+    _hold: Option<Hold>,
     domain: Option<&'static Domain>,
     physical: u64,
     pages: u64,
@@ -85,17 +85,46 @@ impl<T: Word> Buffer<T> {
         access: Access,
         limit: u64,
     ) -> Result<Self, DmaError> {
-        let bytes = length as u64 * size_of::<T>() as u64;
-        let pages = bytes.div_ceil(PAGE).max(1);
         let domain = domain_of(device)?;
         if domain.is_none() && !device.is_trusted() {
             return Err(DmaError::Unrestricted);
         }
-        let physical = frames::allocate(pages * PAGE).map_err(|_| DmaError::NoMemory(bytes))?;
+        let buffer = Self::allocate(Some(device.hold()), domain, length, access, limit)?;
+        device.become_bus_master();
+        Ok(buffer)
+    }
+
+    /// As [`new`](Self::new), for a device that no IOMMU restricts, because it is not on a PCI bus or
+    /// bypasses the IOMMU: the device addresses are physical addresses.
+    ///
+    /// Context: thread.
+    ///
+    /// # Errors
+    ///
+    /// [`DmaError::NoMemory`].
+    ///
+    /// # Safety
+    ///
+    /// The device must not access the memory any more when the buffer is dropped.
+    pub unsafe fn without_iommu(length: usize, limit: u64) -> Result<Self, DmaError> {
+        Self::allocate(None, None, length, Access::ReadWrite, limit)
+    }
+
+    fn allocate(
+        hold: Option<Hold>,
+        domain: Option<&'static Domain>,
+        length: usize,
+        access: Access,
+        limit: u64,
+    ) -> Result<Self, DmaError> {
+        let bytes = (length as u64).saturating_mul(size_of::<T>() as u64);
+        let pages = bytes.div_ceil(PAGE).max(1);
+        let size = pages.checked_mul(PAGE).ok_or(DmaError::NoMemory(bytes))?;
+        let physical = frames::allocate(size).map_err(|_| DmaError::NoMemory(bytes))?;
         // SAFETY: Just allocated.
-        unsafe { frames::pointer::<u8>(physical).write_bytes(0, (pages * PAGE) as usize) };
+        unsafe { frames::pointer::<u8>(physical).write_bytes(0, size as usize) };
         let address = match domain {
-            None if physical + pages * PAGE - 1 > limit => Err(DmaError::NoMemory(bytes)),
+            None if physical + size - 1 > limit => Err(DmaError::NoMemory(bytes)),
             None => Ok(physical),
             Some(domain) => {
                 let mapped = domain.map(physical, pages, limit, access);
@@ -104,19 +133,17 @@ impl<T: Word> Buffer<T> {
         };
         let address = address.inspect_err(|_| {
             // SAFETY: As allocated, and the device has no access.
-            unsafe { frames::free(physical, pages * PAGE) };
+            unsafe { frames::free(physical, size) };
         })?;
-        let buffer = Self {
-            _hold: device.hold(),
+        Ok(Self {
+            _hold: hold,
             domain,
             physical,
             pages,
             address,
             length,
             content: PhantomData,
-        };
-        device.become_bus_master();
-        Ok(buffer)
+        })
     }
 
     /// The address at which the device accesses the first value.
@@ -179,15 +206,26 @@ impl<T: Word> Buffer<T> {
     }
 }
 
-/// The domain of the device, or `None` if no unit remaps its requests.
+/// Whether an IOMMU restricts the device to the buffers of its driver.
+///
+/// Context: any.
+#[must_use]
+pub fn is_restricted(device: &Device) -> bool {
+    enabled_unit_of(device).is_some()
+}
+
+/// The unit that translates the requests of the device.
+fn enabled_unit_of(device: &Device) -> Option<&'static Unit> {
+    let source = SourceId(device.address.requester_id());
+    let unit = unit_of(device.address.segment(), source);
+    unit.filter(|unit| unit.state() == State::On)
+}
+
+/// The domain of the device, or `None` if no unit translates its requests.
 fn domain_of(device: &Device) -> Result<Option<&'static Domain>, DmaError> {
     let source = SourceId(device.address.requester_id());
-    match unit_of(device.address.segment(), source) {
-        Some(unit) if unit.state() == State::On => {
-            domain::of(unit, source).map(Some).map_err(DmaError::Iommu)
-        }
-        _ => Ok(None),
-    }
+    let domain = enabled_unit_of(device).map(|unit| domain::of(unit, source));
+    domain.transpose().map_err(DmaError::Iommu)
 }
 
 impl<T: Word> Drop for Buffer<T> {
@@ -204,7 +242,7 @@ impl<T: Word> Drop for Buffer<T> {
             return;
         }
         // SAFETY: As allocated. The device cannot access it; without an IOMMU, the driver must have
-        // stopped the device, as it promised in `Device::enable_bus_master`.
+        // stopped the device, as it promised in `Device::enable_bus_master` or `without_iommu`.
         unsafe { frames::free(self.physical, self.pages * PAGE) };
     }
 }

@@ -19,6 +19,7 @@ use super::virtio::{ENTROPY, Entropy, Transport, VirtioError};
 use tocsin::Machine;
 use tocsin::devices::DeviceError;
 use tocsin::hw::mmio::Mmio;
+use tocsin::iommu::dma::{Buffer, DmaError};
 use tocsin::line::{Claim, Line, Request, Source};
 use tocsin::memory::paging;
 use tocsin::sync::IrqMutex;
@@ -133,7 +134,7 @@ impl VirtioRng {
         };
         let line = Line::new(request, handler).map_err(|error| DeviceError::Line(NAME, error))?;
         let entropy = Entropy::start(registers).map_err(|error| match error {
-            VirtioError::Memory(error) => DeviceError::Memory(NAME, error),
+            VirtioError::Memory(error) => DeviceError::Wrong(NAME, error.to_string()),
             VirtioError::Device(what) => {
                 DeviceError::Wrong(NAME, format!("at {:#x}: {what}", location.address))
             }
@@ -242,7 +243,11 @@ impl Transport for Registers {
         self.0.write(register::STATUS, u32::from(status));
     }
 
-    fn let_reach_memory(&self) {}
+    fn allocate(&self, length: usize, _: bool) -> Result<Buffer<u16>, DmaError> {
+        // SAFETY: The device has just been reset and has no address. It gets only those of its
+        // buffers, and is reset before they are dropped.
+        unsafe { Buffer::without_iommu(length, u64::MAX) }
+    }
 
     fn device_features(&self, select: u32) -> u32 {
         self.0.write(register::DEVICE_FEATURES_SELECT, select);

@@ -8,6 +8,8 @@ use tocsin_logic::vector::PriorityClass;
 
 use super::counted::{CountedLine, MaskedMessage};
 use super::virtio::{ENTROPY, Entropy, Transport, VirtioError};
+use tocsin::iommu::dma::{Access, Buffer, DmaError, is_restricted};
+use tocsin::memory::MemoryError;
 use tocsin::pci::{Device, Function, PciError, Window, Word, find};
 
 /// The device ID of a transitional device, which also supports legacy drivers. This driver does not
@@ -90,7 +92,10 @@ impl VirtioRng {
             device,
         };
         let entropy = Entropy::start(registers).map_err(|error| match error {
-            VirtioError::Memory(error) => PciError::Buffers(address, error),
+            VirtioError::Memory(DmaError::NoMemory(bytes)) => {
+                PciError::Buffers(address, MemoryError::OutOfFrames(bytes))
+            }
+            VirtioError::Memory(_) => PciError::Device(address, "the IOMMU cannot map its buffers"),
             VirtioError::Device(what) => PciError::Device(address, what),
         })?;
         Ok(Self { entropy, counted })
@@ -182,10 +187,19 @@ impl Transport for Registers {
         self.write(common::DEVICE_STATUS, status);
     }
 
-    fn let_reach_memory(&self) {
-        // SAFETY: The device has just been reset and has no address. It gets only those of a queue
-        // whose pages belong to the driver until the device is reset again.
-        unsafe { self.device.enable_bus_master() };
+    fn allocate(&self, length: usize, bypasses: bool) -> Result<Buffer<u16>, DmaError> {
+        let is_restricted = !bypasses && is_restricted(&self.device);
+        if !is_restricted {
+            // SAFETY: The device has just been reset and has no address. It gets only those of its
+            // buffers, and is reset before they are dropped.
+            unsafe { self.device.enable_bus_master() };
+        }
+        if bypasses {
+            // SAFETY: As above.
+            unsafe { Buffer::without_iommu(length, u64::MAX) }
+        } else {
+            Buffer::new(&self.device, length, Access::ReadWrite, u64::MAX)
+        }
     }
 
     fn device_features(&self, select: u32) -> u32 {

@@ -3,9 +3,8 @@
 use core::fmt;
 
 use super::{Edu, TIMEOUT, register};
-use tocsin::iommu::{self, State, dma};
+use tocsin::iommu::dma;
 use tocsin::time;
-use tocsin_logic::vtd::SourceId;
 
 /// The highest address that the device can access.
 pub const LIMIT: u64 = (1 << 28) - 1;
@@ -77,9 +76,7 @@ impl Edu {
         address: u64,
         length: u64,
     ) -> Result<(), TransferError> {
-        let source = SourceId(self.device.address.requester_id());
-        let unit = iommu::unit_of(self.device.address.segment(), source);
-        if !unit.is_some_and(|unit| unit.state() == State::On) {
+        if !dma::is_restricted(&self.device) {
             return Err(TransferError::Unrestricted);
         }
         let (from, to, bits) = match direction {
