@@ -12,7 +12,7 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use tocsin_logic::vtd::mapping::Rights;
-use tocsin_logic::vtd::{PAGE, SourceId};
+use tocsin_logic::vtd::{PAGE, SourceId, pages_of};
 
 use super::domain::{self, Domain};
 use super::error::IommuError;
@@ -85,8 +85,8 @@ impl<T: Word> Buffer<T> {
         access: Access,
         limit: u64,
     ) -> Result<Self, DmaError> {
-        let bytes = length as u64 * size_of::<T>() as u64;
-        let pages = bytes.div_ceil(PAGE).max(1);
+        let bytes = (length as u64).saturating_mul(size_of::<T>() as u64);
+        let pages = pages_of(length, size_of::<T>()).ok_or(DmaError::NoMemory(bytes))?;
         let domain = domain_of(device)?;
         if domain.is_none() && !device.is_trusted() {
             return Err(DmaError::Unrestricted);
