@@ -12,7 +12,7 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use tocsin_logic::vtd::mapping::Rights;
-use tocsin_logic::vtd::{PAGE, SourceId, pages_of};
+use tocsin_logic::vtd::{PAGE, pages_of};
 
 use super::domain::{self, Domain};
 use super::error::IommuError;
@@ -181,7 +181,7 @@ impl<T: Word> Buffer<T> {
 
 /// The domain of the device, or `None` if no unit remaps its requests.
 fn domain_of(device: &Device) -> Result<Option<&'static Domain>, DmaError> {
-    let source = SourceId(device.address.requester_id());
+    let source = device.source();
     match unit_of(device.address.segment(), source) {
         Some(unit) if unit.state() == State::On => {
             domain::of(unit, source).map(Some).map_err(DmaError::Iommu)

@@ -5,7 +5,6 @@ use core::fmt;
 use super::{Edu, TIMEOUT, register};
 use tocsin::iommu::{self, State, dma};
 use tocsin::time;
-use tocsin_logic::vtd::SourceId;
 
 /// The highest address that the device can access.
 pub const LIMIT: u64 = (1 << 28) - 1;
@@ -77,7 +76,7 @@ impl Edu {
         address: u64,
         length: u64,
     ) -> Result<(), TransferError> {
-        let source = SourceId(self.device.address.requester_id());
+        let source = self.device.source();
         let unit = iommu::unit_of(self.device.address.segment(), source);
         if !unit.is_some_and(|unit| unit.state() == State::On) {
             return Err(TransferError::Unrestricted);
