@@ -1,5 +1,5 @@
-//! The examples of the documentation compile: those of the library's and the monitor's comments, and
-//! those of README and `docs`.
+//! The examples of the documentation compile: those of the library's and the monitor's comments,
+//! and those of README and `docs`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -12,7 +12,7 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use tocsin_logic::vtd::mapping::Rights;
-use tocsin_logic::vtd::{PAGE, SourceId};
+use tocsin_logic::vtd::{PAGE, pages_of};
 
 use super::domain::{self, Domain};
 use super::error::IommuError;
@@ -94,8 +94,8 @@ impl<T: Word> Buffer<T> {
         Ok(buffer)
     }
 
-    /// As [`new`](Self::new), for a device that no IOMMU restricts, because it is not on a PCI bus or
-    /// bypasses the IOMMU: the device addresses are physical addresses.
+    /// As [`new`](Self::new), for a device that no IOMMU restricts, because it is not on a PCI bus
+    /// or bypasses the IOMMU: the device addresses are physical addresses.
     ///
     /// Context: thread.
     ///
@@ -118,8 +118,8 @@ impl<T: Word> Buffer<T> {
         limit: u64,
     ) -> Result<Self, DmaError> {
         let bytes = (length as u64).saturating_mul(size_of::<T>() as u64);
-        let pages = bytes.div_ceil(PAGE).max(1);
-        let size = pages.checked_mul(PAGE).ok_or(DmaError::NoMemory(bytes))?;
+        let pages = pages_of(length, size_of::<T>()).ok_or(DmaError::NoMemory(bytes))?;
+        let size = pages * PAGE;
         let physical = frames::allocate(size).map_err(|_| DmaError::NoMemory(bytes))?;
         // SAFETY: Just allocated.
         unsafe { frames::pointer::<u8>(physical).write_bytes(0, size as usize) };
@@ -216,15 +216,13 @@ pub fn is_restricted(device: &Device) -> bool {
 
 /// The unit that translates the requests of the device.
 fn enabled_unit_of(device: &Device) -> Option<&'static Unit> {
-    let source = SourceId(device.address.requester_id());
-    let unit = unit_of(device.address.segment(), source);
+    let unit = unit_of(device.address.segment(), device.source());
     unit.filter(|unit| unit.state() == State::On)
 }
 
 /// The domain of the device, or `None` if no unit translates its requests.
 fn domain_of(device: &Device) -> Result<Option<&'static Domain>, DmaError> {
-    let source = SourceId(device.address.requester_id());
-    let domain = enabled_unit_of(device).map(|unit| domain::of(unit, source));
+    let domain = enabled_unit_of(device).map(|unit| domain::of(unit, device.source()));
     domain.transpose().map_err(DmaError::Iommu)
 }
 

@@ -1,8 +1,9 @@
 //! Domains: the memory that a function can access.
 //!
 //! Each function has a domain of its own, which is created for its driver's first buffer and never
-//! removed. Device addresses are allocated below 1 GiB, so that devices with few address bits can
-//! use them. They are not physical addresses.
+//! removed. Functions behind a bridge to a conventional PCI bus share one, because their requests
+//! have the same source ID. Device addresses are allocated below 1 GiB, so that devices with few
+//! address bits can use them. They are not physical addresses.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -10,6 +11,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use tocsin_logic::acpi::dmar::{Dmar, Structure};
+use tocsin_logic::memory_map::MemoryMap;
 use tocsin_logic::vtd::iova::Space;
 use tocsin_logic::vtd::mapping::{Mapped, Rights, Tables};
 use tocsin_logic::vtd::{Capability, PAGE, SourceId};
@@ -18,6 +20,7 @@ use super::error::IommuError;
 use super::queue::Queue;
 use super::scope;
 use super::unit::{Unit, unit_of, units};
+use crate::memory;
 use crate::sync::IrqMutex;
 
 /// The end of the device addresses that are allocated: 1 GiB.
@@ -34,6 +37,9 @@ pub struct Domain {
 
 /// All domains. Domains are never removed.
 static DOMAINS: IrqMutex<Vec<&'static Domain>> = IrqMutex::new(Vec::new());
+
+/// Held while a domain is created, so that a function gets only one.
+static CREATION: IrqMutex<()> = IrqMutex::new(());
 
 /// All domains, in the order of their creation.
 ///
@@ -57,6 +63,7 @@ pub fn find(unit: &Unit, source: SourceId) -> Option<&'static Domain> {
 
 /// The domain of a function, which is created if it has none.
 pub(super) fn of(unit: &Unit, source: SourceId) -> Result<&'static Domain, IommuError> {
+    let _creation = CREATION.lock();
     if let Some(domain) = find(unit, source) {
         return Ok(domain);
     }
@@ -74,21 +81,32 @@ pub(super) fn of(unit: &Unit, source: SourceId) -> Result<&'static Domain, Iommu
 
 /// Gives functions access to the memory in which firmware works with them: RMRR structures. Errors
 /// are logged.
-pub(super) fn map_reserved_memory(unit: &Unit, dmar: &Dmar<'_>) {
+pub(super) fn map_reserved_memory(unit: &Unit, dmar: &Dmar<'_>, map: &MemoryMap) {
     // Invalid structures were logged when the units were found.
     for structure in dmar.structures().flatten() {
         let Structure::Rmrr(region) = structure.value else {
             continue;
         };
+        let range = region.addresses();
+        if let Some(used) = map.iter().find(|it| {
+            memory::is_memory(it.kind) && it.start < range.end && range.start < it.start + it.length
+        }) {
+            log::warn!(
+                "iommu: reserved memory at {:#x} to {:#x}: the kernel uses {:#x} of it (ignored)",
+                region.base,
+                region.limit,
+                used.start.max(range.start)
+            );
+            continue;
+        }
         for named in scope::find(region.segment, region.scopes.clone()) {
             let source = named.source;
             let is_here = unit_of(region.segment, source).is_some_and(|it| core::ptr::eq(it, unit));
             if !is_here {
                 continue;
             }
-            let range = region.base..region.limit + 1;
-            let mapped =
-                of(unit, source).and_then(|domain| domain.map_identity(range, Rights::ReadWrite));
+            let mapped = of(unit, source)
+                .and_then(|domain| domain.map_identity(range.clone(), Rights::ReadWrite));
             if let Err(error) = mapped {
                 log::warn!(
                     "iommu: {source}: reserved memory at {:#x}: {error} (firmware cannot use the function)",
@@ -150,8 +168,9 @@ impl Domain {
     /// Maps memory at its physical addresses.
     pub(super) fn map_identity(&self, range: Range<u64>, rights: Rights) -> Result<(), IommuError> {
         let (first, pages) = (range.start / PAGE, (range.end - range.start) / PAGE);
+        self.map_at(range.clone(), range.start, rights)?;
         self.addresses.lock().reserve(first, pages);
-        self.map_at(range.clone(), range.start, rights)
+        Ok(())
     }
 
     fn map_at(&self, range: Range<u64>, physical: u64, rights: Rights) -> Result<(), IommuError> {

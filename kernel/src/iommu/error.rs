@@ -13,6 +13,9 @@ use crate::memory::MemoryError;
 pub enum IommuError {
     /// The registers or a table cannot be mapped or allocated.
     Memory(MemoryError),
+    /// The registers overlap those of another unit, an interrupt controller, the HPET or PCI
+    /// configuration space.
+    Overlap,
     /// The unit lacks this capability.
     Lacks(&'static str),
     /// The unit did not do this in time.
@@ -33,6 +36,7 @@ impl fmt::Display for IommuError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory(error) => error.fmt(f),
+            Self::Overlap => f.write_str("its registers overlap other registers (ignored)"),
             Self::Lacks(capability) => write!(f, "it has no {capability}"),
             Self::Timeout(action) => write!(f, "it did not {action} in time"),
             Self::Rejected(status) => {
@@ -46,7 +50,7 @@ impl fmt::Display for IommuError {
                 )
             }
             Self::NoAddress(pages) => {
-                write!(f, "there are no {pages} free pages of device addresses")
+                write!(f, "no free device addresses for {pages} pages")
             }
             Self::NoDomain => f.write_str("all domain IDs are in use"),
         }

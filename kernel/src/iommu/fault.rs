@@ -52,6 +52,8 @@ pub struct Faults {
     pub last: Record,
     /// Whether it is isolated: it cannot make requests any more.
     pub isolated: bool,
+    /// The number of faults before its driver was started again after an isolation.
+    before: u64,
     limit: RateLimit,
 }
 
@@ -163,16 +165,22 @@ impl Unit {
                 count: 0,
                 last: record,
                 isolated: false,
+                before: 0,
                 limit: RateLimit::new(BURST, INTERVAL),
             });
             faults.len() - 1
         });
         let entry = &mut faults[index];
         entry.count += 1;
+        if entry.isolated && self.functions(record.source).any(|it| !it.is_isolated()) {
+            // Its driver was started again.
+            entry.isolated = false;
+            entry.before = entry.count - 1;
+        }
         entry.last = record;
         let count = entry.count;
         let report = entry.limit.allow(time::nanoseconds());
-        let is_to_be_isolated = count >= ISOLATED_AFTER
+        let is_to_be_isolated = count - entry.before >= ISOLATED_AFTER
             && !entry.isolated
             && MODE.load(Ordering::Relaxed) == IommuOption::Isolate as u8;
         entry.isolated |= is_to_be_isolated;
@@ -201,18 +209,30 @@ impl Unit {
         )?)
     }
 
-    /// Ends the requests of a function.
+    /// Ends the requests with a source ID.
     fn isolate(&self, source: SourceId, count: u64) {
-        match self.function(source) {
-            Some(function) => {
-                function.isolate();
-                log::error!(
-                    "iommu: {source}: isolated after {count} faults (it cannot access memory or send \
-                     messages until its driver is started again)"
-                );
-            }
-            None => log::error!("iommu: {source}: {count} faults, and it is no known function"),
+        let mut is_known = false;
+        for function in self.functions(source) {
+            is_known = true;
+            function.isolate();
+            log::error!(
+                "iommu: {}: isolated after {count} faults (it cannot access memory or send \
+                 messages until its driver is started again)",
+                function.address
+            );
         }
+        if !is_known {
+            log::error!("iommu: {source}: {count} faults, and it is no known function");
+        }
+    }
+
+    /// The functions whose requests have a source ID. Bridges only forward them.
+    fn functions(&self, source: SourceId) -> impl Iterator<Item = &'static pci::Function> {
+        let segment = self.segment();
+        let functions = pci::bus().functions.iter();
+        functions.filter(move |it| {
+            !it.is_bridge() && it.address.segment() == segment && it.source() == source
+        })
     }
 
     fn describe(&self, record: &Record) -> Description {

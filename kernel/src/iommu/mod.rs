@@ -19,8 +19,10 @@ use alloc::vec::Vec;
 use tocsin_logic::acpi::Signature;
 use tocsin_logic::acpi::dmar::{Dmar, Structure};
 use tocsin_logic::command_line::{IommuOption, Options};
+use tocsin_logic::memory_map::MemoryMap;
 
 use crate::discover::Machine;
+use crate::pci;
 
 pub use error::IommuError;
 pub use unit::{State, Unit, unit_of, units};
@@ -58,7 +60,15 @@ pub(crate) unsafe fn start(machine: &Machine) {
         match structure {
             Ok(found) => {
                 if let Structure::Drhd(description) = found.value {
-                    // SAFETY: Passed on to the caller.
+                    let is_used = units
+                        .iter()
+                        .any(|unit: &Unit| unit.overlaps(&description.registers()));
+                    if is_used || pci::is_controller(&description.registers()) {
+                        let error = IommuError::Overlap;
+                        log::warn!("iommu: unit at {:#x}: {error}", description.base);
+                        continue;
+                    }
+                    // SAFETY: Passed on to the caller; no other unit has these registers.
                     match unsafe { Unit::new(units.len(), &description) } {
                         Ok(unit) => units.push(unit),
                         Err(error) => log::warn!("iommu: unit at {:#x}: {error}", description.base),
@@ -75,16 +85,16 @@ pub(crate) unsafe fn start(machine: &Machine) {
     }
     fault::set_up(options.iommu);
     for unit in units {
-        match enable(unit, &dmar) {
+        match enable(unit, &dmar, &machine.boot.memory) {
             Ok(()) => log::info!("iommu: {unit}: DMA is remapped"),
             Err(error) => log::warn!("iommu: {unit}: {error} (its devices can access all memory)"),
         }
     }
 }
 
-fn enable(unit: &Unit, dmar: &Dmar<'_>) -> Result<(), IommuError> {
+fn enable(unit: &Unit, dmar: &Dmar<'_>, memory: &MemoryMap) -> Result<(), IommuError> {
     unit.prepare()?;
-    domain::map_reserved_memory(unit, dmar);
+    domain::map_reserved_memory(unit, dmar, memory);
     unit.enable_fault_event();
     unit.enable()
 }

@@ -109,6 +109,11 @@ fn is_free(kind: RegionKind) -> bool {
     matches!(kind, RegionKind::Usable | RegionKind::BootReclaimable)
 }
 
+/// Whether regions of this type are in the direct map from the start.
+pub(crate) fn is_memory(kind: RegionKind) -> bool {
+    is_free(kind) || matches!(kind, RegionKind::Kernel | RegionKind::AcpiReclaimable)
+}
+
 /// The parts of `start..end` below and above `hole`, possibly empty.
 fn without(start: u64, end: u64, hole: &core::ops::Range<u64>) -> [(u64, u64); 2] {
     [

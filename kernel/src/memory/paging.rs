@@ -90,7 +90,11 @@ pub(super) unsafe fn init(info: &BootInfo) -> Result<Range<u64>, MemoryError> {
         map(&tables, &mut take, section.range, physical, usage)?;
     }
     let image_end = info.image + (image.end - image.start);
-    for memory in info.memory.iter().filter(|region| is_memory(region.kind)) {
+    for memory in info
+        .memory
+        .iter()
+        .filter(|region| super::is_memory(region.kind))
+    {
         let end = memory.start + memory.length;
         for (start, end) in super::without(memory.start, end, &(info.image..image_end)) {
             let addresses = DIRECT_MAP + start..DIRECT_MAP + end;
@@ -112,11 +116,6 @@ pub(super) unsafe fn init(info: &BootInfo) -> Result<Range<u64>, MemoryError> {
 
     ROOT.call_once(|| root);
     Ok(start..frames.region.start)
-}
-
-/// Whether regions of this type are in the direct map from the start.
-fn is_memory(kind: RegionKind) -> bool {
-    super::is_free(kind) || matches!(kind, RegionKind::Kernel | RegionKind::AcpiReclaimable)
 }
 
 /// The largest usable region within the range that every loader maps: 1 MiB to 4 GiB.

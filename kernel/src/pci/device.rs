@@ -10,6 +10,7 @@ use tocsin_logic::pci::{Bar, command};
 use super::{Function, Msi, Msix, PciError, Window};
 use crate::apic;
 use crate::discover::machine;
+use crate::iommu;
 use crate::memory::paging;
 
 /// The claim of a function by one driver. When the last handle is dropped, the function's
@@ -134,7 +135,8 @@ impl Device {
         // Some chipsets expose their interrupt controllers, the HPET or configuration space as
         // functions. Drivers must not map them, because all of them can cause writes to memory.
         let addresses = address..address.saturating_add(size);
-        if apic::is_register(addresses.clone()) || is_platform_register(&addresses) {
+        let is_unit = || iommu::units().iter().any(|unit| unit.overlaps(&addresses));
+        if is_controller(&addresses) || is_unit() {
             return Err(PciError::Controller(function, index));
         }
         // SAFETY: The function decodes these addresses, so they are its registers.
@@ -239,8 +241,12 @@ impl Device {
     }
 }
 
-/// Whether a range of physical addresses overlaps the HPET's registers or PCI configuration space.
-fn is_platform_register(addresses: &Range<u64>) -> bool {
+/// Whether a range of physical addresses overlaps the registers of an interrupt controller or the
+/// HPET, or PCI configuration space.
+pub(crate) fn is_controller(addresses: &Range<u64>) -> bool {
+    if apic::is_register(addresses.clone()) {
+        return true;
+    }
     let hpet = machine().and_then(|machine| machine.hpet.as_ref());
     let hpet = hpet.map(|hpet| (hpet.address, HPET_LENGTH));
     let segments = super::bus().config.memory().iter();

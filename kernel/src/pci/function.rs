@@ -7,12 +7,14 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use tocsin_logic::acpi::Gsi;
 use tocsin_logic::apic::{Polarity, Trigger};
 use tocsin_logic::pci::capability::{self, capabilities};
+use tocsin_logic::pci::express;
 use tocsin_logic::pci::extended::{self, Extended};
 use tocsin_logic::pci::{
     Address, Bar, BarError, CONFIG_SIZE, Capability, CapabilityError, Found, Header, Layout,
     MsiCapability, MsixCapability, bar, command,
 };
 use tocsin_logic::topology::{Route, Topology};
+use tocsin_logic::vtd::SourceId;
 
 use super::config::Registers;
 use super::{Device, PciError};
@@ -247,6 +249,8 @@ impl Function {
         } else {
             command::BUS_MASTER
         };
+        // A function may have been isolated without a driver.
+        self.is_isolated.store(false, Ordering::Relaxed);
         // Before any window exists through which the function could be programmed.
         self.change_command(command::IO | command::MEMORY, clear);
         // A read completion is ordered after earlier writes of the function (PCI, 3.2.5).
@@ -266,6 +270,31 @@ impl Function {
     #[must_use]
     pub fn is_claimed(&self) -> bool {
         self.is_claimed.load(Ordering::Relaxed)
+    }
+
+    /// The source ID of its requests: its own, or that of a bridge to a conventional PCI bus, which
+    /// takes the requests of all functions behind it as its own (VT-d specification 4.1, 3.4.1).
+    ///
+    /// Context: thread.
+    #[must_use]
+    pub fn source(&self) -> SourceId {
+        let mut source = self.address.requester_id();
+        let mut next = self.bridge;
+        while let Some(bridge) = next.and_then(super::function) {
+            if let Some((secondary, _)) = bridge.buses() {
+                let kind = express::port_type(bridge.express_flags());
+                source = express::source_behind(kind, bridge.address, secondary, source);
+            }
+            next = bridge.bridge;
+        }
+        SourceId(source)
+    }
+
+    /// The first register of its PCI Express capability, if any.
+    fn express_flags(&self) -> Option<u32> {
+        let mut capabilities = self.capabilities.iter();
+        let found = capabilities.find(|it| it.id == capability::PCI_EXPRESS)?;
+        Some(self.read(found.offset.into()))
     }
 
     /// Whether this is a bridge to another PCI bus.

@@ -8,6 +8,8 @@
 //!   +18  slot status        slot control
 //! ```
 
+use super::Address;
+
 /// Size in bytes up to and including the slot registers.
 const SIZE: u16 = 0x1c;
 
@@ -73,5 +75,28 @@ impl ExpressCapability {
     #[must_use]
     pub const fn slot_status(self) -> u16 {
         self.offset + 0x1a
+    }
+}
+
+/// The port type of the capability whose first register this is; `None` without a capability.
+#[must_use]
+pub fn port_type(first: Option<u32>) -> Option<u8> {
+    first.map(|first| (first >> 20 & 0xf) as u8)
+}
+
+/// The source ID beyond a bridge of a request that has `source` behind it. A bridge from PCI
+/// Express to PCI (port type 7) replaces it by device 0 of its secondary bus, a conventional bridge
+/// by its own; the ports of switches and root ports keep it (VT-d specification 4.1, 3.4.1).
+#[must_use]
+pub const fn source_behind(
+    port_type: Option<u8>,
+    bridge: Address,
+    secondary: u8,
+    source: u16,
+) -> u16 {
+    match port_type {
+        Some(7) => (secondary as u16) << 8,
+        None | Some(8) => bridge.requester_id(),
+        Some(_) => source,
     }
 }

@@ -28,6 +28,21 @@ pub use command::Command;
 /// The size of a page and of a table, in bytes.
 pub const PAGE: u64 = 4096;
 
+/// The number of pages of `length` values of `size` bytes, at least 1; `None` if they exceed the
+/// address space.
+#[must_use]
+pub const fn pages_of(length: usize, size: usize) -> Option<u64> {
+    let Some(bytes) = (length as u64).checked_mul(size as u64) else {
+        return None;
+    };
+    let pages = bytes.div_ceil(PAGE);
+    match pages.checked_mul(PAGE) {
+        None => None,
+        Some(0) => Some(1),
+        Some(_) => Some(pages),
+    }
+}
+
 /// The ID of the sender of a request: bus, device and function of a PCI function, or the ID that
 /// the DMAR gives an I/O APIC or an HPET (3.4.1).
 ///

@@ -3,6 +3,7 @@
 use super::scope::Scopes;
 use crate::acpi::{ErrorKind, u16_at, u32_at, u64_at};
 use core::fmt;
+use core::ops::Range;
 
 /// The size of a page in bytes.
 const PAGE: u64 = 4096;
@@ -111,6 +112,22 @@ pub enum Structure<'a> {
         /// The length in bytes.
         length: u16,
     },
+}
+
+impl Drhd<'_> {
+    /// The physical addresses of the registers.
+    #[must_use]
+    pub const fn registers(&self) -> Range<u64> {
+        self.base..self.base.saturating_add(self.size)
+    }
+}
+
+impl Rmrr<'_> {
+    /// The physical addresses of the memory.
+    #[must_use]
+    pub const fn addresses(&self) -> Range<u64> {
+        self.base..self.limit.saturating_add(1)
+    }
 }
 
 impl<'a> Structure<'a> {

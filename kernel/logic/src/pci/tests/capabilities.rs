@@ -1,8 +1,9 @@
 //! Both capability lists, valid and hostile.
 
 use super::fake::{Space, at};
+use crate::pci::Address;
 use crate::pci::capability::capabilities;
-use crate::pci::express::ExpressCapability;
+use crate::pci::express::{ExpressCapability, port_type, source_behind};
 use crate::pci::extended::extended;
 use crate::pci::{Capability, CapabilityError};
 use proptest::prelude::*;
@@ -196,5 +197,17 @@ proptest! {
         let errors = extended(&mut read).filter(Result::is_err).count();
         prop_assert!(errors <= 1);
         prop_assert!(reads <= 960);
+    }
+}
+
+#[test]
+fn sources_behind_bridges() {
+    let bridge = Address::new(0, 0, 3, 1).unwrap();
+    let behind = |first| source_behind(port_type(first), bridge, 5, 0x0618);
+    assert_eq!(behind(None), 0x0019, "a conventional bridge");
+    assert_eq!(behind(Some(0x0082_0010)), 0x0019, "from PCI to PCI Express");
+    assert_eq!(behind(Some(0x0072_0010)), 0x0500, "from PCI Express to PCI");
+    for kind in [4, 5, 6] {
+        assert_eq!(behind(Some(0x0002_0010 | kind << 20)), 0x0618, "a port");
     }
 }

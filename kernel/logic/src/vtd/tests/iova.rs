@@ -1,7 +1,7 @@
 //! The allocator of device addresses, against a list of the pages in use.
 
-use crate::vtd::PAGE;
 use crate::vtd::iova::Space;
+use crate::vtd::{PAGE, pages_of};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -29,6 +29,20 @@ fn limits() {
         None,
         "page 0 stays in use"
     );
+}
+
+#[test]
+fn pages_of_values() {
+    assert_eq!(pages_of(0, 8), Some(1));
+    assert_eq!(pages_of(512, 8), Some(1));
+    assert_eq!(pages_of(513, 8), Some(2));
+    // The sizes wrap to 0 and to 8 bytes.
+    assert_eq!(pages_of(1 << 61, 8), None);
+    assert_eq!(pages_of((1 << 61) + 1, 8), None);
+    // The number of bytes is valid, but that of whole pages is not.
+    assert_eq!(pages_of(usize::MAX, 1), None);
+    let most = u64::MAX / PAGE;
+    assert_eq!(pages_of((most * PAGE) as usize, 1), Some(most));
 }
 
 proptest! {

@@ -20,8 +20,8 @@ const FEATURES_OK: u8 = 8;
 /// Bit 32 of the features: the device conforms to version 1 (6).
 const VERSION_1: u32 = 1 << 0;
 
-/// Bit 33 of the features: the device uses the addresses of the platform, which an IOMMU translates;
-/// without it, the device bypasses the IOMMU (6).
+/// Bit 33 of the features: the device uses the addresses of the platform, which an IOMMU
+/// translates; without it, the device bypasses the IOMMU (6).
 const ACCESS_PLATFORM: u32 = 1 << 1;
 
 /// The transport of a device: PCI or memory-mapped registers.
