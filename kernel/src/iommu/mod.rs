@@ -60,14 +60,12 @@ pub(crate) unsafe fn start(machine: &Machine) {
         match structure {
             Ok(found) => {
                 if let Structure::Drhd(description) = found.value {
-                    let is_used = units
-                        .iter()
-                        .any(|unit: &Unit| unit.overlaps(&description.registers()));
-                    if is_used || pci::is_controller(&description.registers()) {
+                    if pci::is_reserved(&description.registers()) {
                         let error = IommuError::Overlap;
                         log::warn!("iommu: unit at {:#x}: {error}", description.base);
                         continue;
                     }
+                    pci::reserve(description.registers());
                     // SAFETY: Passed on to the caller; no other unit has these registers.
                     match unsafe { Unit::new(units.len(), &description) } {
                         Ok(unit) => units.push(unit),

@@ -2,7 +2,6 @@
 
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Range;
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use spin::Once;
@@ -165,11 +164,6 @@ impl Unit {
         } else {
             State::Off
         }
-    }
-
-    /// Whether a range of physical addresses overlaps its registers.
-    pub(crate) fn overlaps(&self, addresses: &Range<u64>) -> bool {
-        self.base < addresses.end && addresses.start < self.base + self.registers.size()
     }
 
     /// Whether the DMAR names the function for this unit.

@@ -1,6 +1,7 @@
 //! Claimed PCI devices.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ops::{Deref, Range};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,8 +11,17 @@ use tocsin_logic::pci::{Bar, command};
 use super::{Function, Msi, Msix, PciError, Window};
 use crate::apic;
 use crate::discover::machine;
-use crate::iommu;
 use crate::memory::paging;
+use crate::sync::IrqMutex;
+
+/// Registers of IOMMUs, which no driver may map.
+static RESERVED: IrqMutex<Vec<Range<u64>>> = IrqMutex::new(Vec::new());
+
+/// Keeps drivers from mapping a range of physical addresses: registers that can cause writes to
+/// memory.
+pub(crate) fn reserve(addresses: Range<u64>) {
+    RESERVED.lock().push(addresses);
+}
 
 /// The claim of a function by one driver. When the last handle is dropped, the function's
 /// interrupts are disabled, it cannot write to memory, and it can be claimed again.
@@ -135,8 +145,7 @@ impl Device {
         // Some chipsets expose their interrupt controllers, the HPET or configuration space as
         // functions. Drivers must not map them, because all of them can cause writes to memory.
         let addresses = address..address.saturating_add(size);
-        let is_unit = || iommu::units().iter().any(|unit| unit.overlaps(&addresses));
-        if is_controller(&addresses) || is_unit() {
+        if is_reserved(&addresses) {
             return Err(PciError::Controller(function, index));
         }
         // SAFETY: The function decodes these addresses, so they are its registers.
@@ -241,17 +250,18 @@ impl Device {
     }
 }
 
-/// Whether a range of physical addresses overlaps the registers of an interrupt controller or the
-/// HPET, or PCI configuration space.
-pub(crate) fn is_controller(addresses: &Range<u64>) -> bool {
+/// Whether a range of physical addresses overlaps the registers of an interrupt controller, the HPET
+/// or an IOMMU, or PCI configuration space.
+pub(crate) fn is_reserved(addresses: &Range<u64>) -> bool {
     if apic::is_register(addresses.clone()) {
         return true;
     }
+    let overlaps = |start: u64, end: u64| start < addresses.end && addresses.start < end;
     let hpet = machine().and_then(|machine| machine.hpet.as_ref());
     let hpet = hpet.map(|hpet| (hpet.address, HPET_LENGTH));
     let segments = super::bus().config.memory().iter();
     let segments = segments.map(tocsin_logic::acpi::mcfg::Segment::memory);
-    hpet.into_iter()
-        .chain(segments)
-        .any(|(start, length)| start < addresses.end && addresses.start < start + length)
+    let mut fixed = hpet.into_iter().chain(segments);
+    fixed.any(|(start, length)| overlaps(start, start + length))
+        || RESERVED.lock().iter().any(|it| overlaps(it.start, it.end))
 }

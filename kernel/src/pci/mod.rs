@@ -37,7 +37,7 @@ use crate::time;
 
 pub use config::ConfigSpace;
 pub use device::Device;
-pub(crate) use device::{Hold, is_controller};
+pub(crate) use device::{Hold, is_reserved, reserve};
 pub use error::PciError;
 pub use function::{Function, FunctionProblem};
 pub use msi::Msi;
