@@ -61,13 +61,13 @@ ask() {
     if command -v timeout >/dev/null 2>&1; then limit+=("$seconds"); else limit=(); fi
     reply=$(GIT_TERMINAL_PROMPT=0 ${limit[@]+"${limit[@]}"} git "$@" 2>&1 </dev/null) || status=$?
     case $status in
-    0) printf '%s\n' "$answer" ;;
+    0) printf '%s\n' "$reply" ;;
     124) echo "no answer in $seconds seconds"; return 1 ;;
     *)
         # The end of git's first complaint is the part that says what happened.
-        reply=$(printf '%s\n' "$answer" | grep -m 1 '^fatal:' || echo "git failed with status $status")
+        reply=$(printf '%s\n' "$reply" | grep -m 1 '^fatal:' || echo "git failed with status $status")
         reply=${reply#fatal: }
-        echo "${answer#unable to access *: }"
+        echo "${reply#unable to access *: }"
         return 1
         ;;
     esac

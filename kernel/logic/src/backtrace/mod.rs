@@ -48,7 +48,9 @@ impl fmt::Display for Stop {
             Self::End => f.write_str("end of the chain"),
             Self::NullReturn(_) => f.write_str("end of the chain (return address 0)"),
             Self::Misaligned(rbp) => write!(f, "frame pointer {rbp:#x} is misaligned"),
-            Self::NotAbove(rbp) => write!(f, "frame pointer {rbp:#x} is not above the last one"),
+            Self::NotAbove(rbp) => {
+                write!(f, "frame pointer {rbp:#x} is not above the previous one")
+            }
             Self::OffStack(rbp) => write!(f, "frame pointer {rbp:#x} is not on this stack"),
             Self::Unreadable(rbp) => write!(f, "frame at {rbp:#x} cannot be read"),
             Self::Limit => write!(f, "more than {LIMIT} frames"),

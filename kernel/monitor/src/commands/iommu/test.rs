@@ -189,7 +189,7 @@ impl Tester {
                 write_only.address()
             ),
             (
-                "a write behind its buffers",
+                "a write beyond its buffers",
                 Direction::ToMemory,
                 0x0fff_0000
             ),
