@@ -23,6 +23,12 @@ const UNITS: [(&str, &str); 5] = [
     ("scalable", "intremap=off,aw-bits=48,x-scalable-mode=on"),
 ];
 
+/// Bridges to a conventional PCI bus: from PCI Express, and from another such bus.
+const BRIDGES: [(&str, &str); 2] = [
+    ("express", "pcie-pci-bridge,id=b1"),
+    ("conventional", "pci-bridge,id=b1,chassis_nr=2"),
+];
+
 /// The devices whose transfers are tested, and the record of QEMU's fault records.
 const DEVICES: [&str; 6] = ["-device", "edu", "-device", "edu", "-trace", "vtd_frr_new"];
 
@@ -43,6 +49,13 @@ pub fn trials() -> Vec<Trial> {
         trials.push(trial(format!("iommu::panic::{mode}"), move || {
             let machine = machine(mode, cpus, UNITS[0].1)?;
             with(&machine.append("iommu=panic run=\"iommu test\""), stop)
+        }));
+    }
+    for (name, device) in BRIDGES {
+        trials.push(trial(format!("iommu::bridge::{name}"), move || {
+            let machine = machine_in("x2apic", 2)?.args(["-machine", "kernel-irqchip=split"]);
+            let machine = machine.args(["-device", "intel-iommu", "-device", device]);
+            with(&machine.args(["-device", "edu,bus=b1,addr=3"]), bridge)
         }));
     }
     trials.push(trial("iommu::report", || {
@@ -163,6 +176,23 @@ fn isolation(session: &mut Session) -> Result {
     ensure!((1..16).contains(&reports), "{reports} reports of 16 faults");
     let isolated = printed.matches("isolated after 16 faults").count();
     ensure_eq!(isolated, 1, "reports of the isolation");
+
+    // The next driver's faults are counted anew.
+    self::checks(session, "iommu flood json")?;
+    let output = session.command("iommu json", TIMEOUT)?;
+    let faults: Vec<Faults> = records::all(&output, "iommu_faults")?;
+    ensure!(
+        faults.len() == 1 && faults[0].isolated && faults[0].count == 32,
+        "{faults:?}"
+    );
+    power_off(session)
+}
+
+/// A bridge replaces the source ID of a function behind it.
+fn bridge(session: &mut Session) -> Result {
+    session.wait_prompt(TIMEOUT)?;
+    checks(session, "iommu test json")?;
+    checks(session, "iommu flood json")?;
     power_off(session)
 }
 

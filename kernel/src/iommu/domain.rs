@@ -1,9 +1,9 @@
 //! Domains: the memory that a function can access.
 //!
 //! Each function has a domain of its own, except that functions behind a bridge to a conventional
-//! PCI bus share one, because their requests have the same source ID. A domain is created when its driver needs the first buffer,
-//! and remains. Device addresses are allocated below 1 GiB, so that devices with few address bits
-//! reach them, and are not the physical addresses of the memory.
+//! PCI bus share one, because their requests have the same source ID. A domain is created when a
+//! driver needs the first buffer, and remains. Device addresses are allocated below 1 GiB, so that
+//! devices with few address bits reach them, and are not the physical addresses of the memory.
 
 use alloc::boxed::Box;
 use alloc::vec;
