@@ -131,9 +131,12 @@ impl<T: Word> Buffer<T> {
                 mapped.map_err(DmaError::Iommu)
             }
         };
-        let address = address.inspect_err(|_| {
-            // SAFETY: As allocated, and the device has no access.
-            unsafe { frames::free(physical, size) };
+        let address = address.inspect_err(|error| {
+            // Otherwise the device may have access, and the memory is leaked.
+            if !matches!(error, DmaError::Iommu(error) if error.is_incomplete()) {
+                // SAFETY: As allocated, and the device has no access.
+                unsafe { frames::free(physical, size) };
+            }
         })?;
         Ok(Self {
             _hold: hold,

@@ -197,7 +197,9 @@ impl Domain {
         match self.map_at(range, physical, rights) {
             Ok(()) => Ok(address),
             Err(error) => {
-                self.addresses.lock().free(address, pages);
+                if !error.is_incomplete() {
+                    self.addresses.lock().free(address, pages);
+                }
                 Err(error)
             }
         }

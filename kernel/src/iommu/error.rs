@@ -59,6 +59,13 @@ impl fmt::Display for IommuError {
 
 impl core::error::Error for IommuError {}
 
+impl IommuError {
+    /// Whether the unit may still use entries that were changed.
+    pub(super) fn is_incomplete(&self) -> bool {
+        matches!(self, Self::Timeout(_) | Self::Rejected(_))
+    }
+}
+
 impl From<MemoryError> for IommuError {
     fn from(error: MemoryError) -> Self {
         Self::Memory(error)

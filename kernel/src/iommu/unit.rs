@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 
 use spin::Once;
 use tocsin_logic::acpi::dmar::Drhd;
+use tocsin_logic::vtd::fault;
 use tocsin_logic::vtd::mapping::Tables;
 use tocsin_logic::vtd::register::{self, global};
 use tocsin_logic::vtd::table::{self, Context};
@@ -99,6 +100,13 @@ impl Unit {
         // SAFETY: Just mapped, and the mapping stays. Only this module accesses the unit.
         let registers = unsafe { Mmio::new(start, size) };
         let capability = Capability(registers.read(register::CAPABILITY));
+        // Tables before revision 4.0 do not state the size.
+        let (first, count) = capability.fault_records();
+        let size = size.max(first + u64::from(count) * fault::SIZE);
+        // SAFETY: As above. The unit states that it has these registers.
+        let start = unsafe { paging::map_physical(base, size, Use::Device)? };
+        // SAFETY: As above.
+        let registers = unsafe { Mmio::new(start, size) };
         Ok(Self {
             number,
             segment: description.segment,
