@@ -117,7 +117,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         name: "iommu",
         usage: "iommu [test|flood]",
-        help: "show the IOMMUs, the memory that devices can access and faults, or test the IOMMUs",
+        help: "show the IOMMUs, their mappings and their faults, or test them",
         run: iommu::iommu,
         details: None,
     },
