@@ -138,7 +138,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         name: "irqs",
         usage: "irqs",
-        help: "show the interrupt counts by vector and CPU, with the rates since the last call",
+        help: "show the interrupt counts by vector and CPU, with rates since the last call",
         run: irqs::irqs,
         details: None,
     },
@@ -152,7 +152,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         name: "sources",
         usage: "sources [what] [count] [cpu]",
-        help: "test interrupts of pit, rtc, hpet, keyboard, com2 or virtio, or of all, on a CPU",
+        help: "test interrupts of pit, rtc, hpet, keyboard, com2, virtio or all on a CPU",
         run: sources::sources,
         details: None,
     },
@@ -208,7 +208,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         name: "spurious",
         usage: "spurious [ipi <vector> [cpu]|register]",
-        help: "show the counts of spurious and unhandled interrupts and APIC errors, or cause one",
+        help: "count spurious and unhandled interrupts and APIC errors, or cause one",
         run: spurious::spurious,
         details: None,
     },
