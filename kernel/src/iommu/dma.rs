@@ -11,7 +11,6 @@
 use core::fmt;
 use core::marker::PhantomData;
 
-use tocsin_logic::vtd::mapping::Rights;
 use tocsin_logic::vtd::{PAGE, pages_of};
 
 use super::domain::{self, Domain};
@@ -247,6 +246,3 @@ impl<T: Word> Drop for Buffer<T> {
         unsafe { frames::free(self.physical, self.pages * PAGE) };
     }
 }
-
-/// Both accesses, for the common case.
-pub const READ_WRITE: Access = Rights::ReadWrite;

@@ -6,6 +6,7 @@ use tocsin_logic::vtd::mapping::MapError;
 use tocsin_logic::vtd::table::TableError;
 
 use crate::memory::MemoryError;
+use crate::memory::frames::FRAME;
 
 /// The reason why an operation of a unit failed.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +61,9 @@ impl fmt::Display for IommuError {
 impl core::error::Error for IommuError {}
 
 impl IommuError {
+    /// There is no frame for a table.
+    pub(super) const OUT_OF_FRAMES: Self = Self::Memory(MemoryError::OutOfFrames(FRAME));
+
     /// Whether the unit may still use entries that were changed.
     pub(super) fn is_incomplete(&self) -> bool {
         matches!(self, Self::Timeout(_) | Self::Rejected(_))
@@ -77,9 +81,7 @@ impl From<MapError<IommuError>> for IommuError {
         match error {
             MapError::Range => Self::Range,
             MapError::Mapped(address) | MapError::NotMapped(address) => Self::Page(address),
-            MapError::NoMemory => {
-                Self::Memory(MemoryError::OutOfFrames(crate::memory::frames::FRAME))
-            }
+            MapError::NoMemory => Self::OUT_OF_FRAMES,
             MapError::Command(error) => error,
         }
     }
@@ -88,9 +90,7 @@ impl From<MapError<IommuError>> for IommuError {
 impl From<TableError<IommuError>> for IommuError {
     fn from(error: TableError<IommuError>) -> Self {
         match error {
-            TableError::NoMemory => {
-                Self::Memory(MemoryError::OutOfFrames(crate::memory::frames::FRAME))
-            }
+            TableError::NoMemory => Self::OUT_OF_FRAMES,
             TableError::Command(error) => error,
         }
     }

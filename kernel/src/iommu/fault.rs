@@ -236,17 +236,16 @@ impl Unit {
     }
 
     fn describe(&self, record: &Record) -> Description {
+        let domain = domain::find(self, record.source);
         let nearest = match record.blocked {
-            Blocked::Dma { address, .. } => {
-                domain::find(self, record.source).and_then(|domain| domain.nearest(address))
-            }
+            Blocked::Dma { address, .. } => domain.and_then(|domain| domain.nearest(address)),
             Blocked::Interrupt { .. } => None,
         };
         Description {
             unit: self.number(),
             record: *record,
             function: self.function(record.source),
-            has_domain: domain::find(self, record.source).is_some(),
+            has_domain: domain.is_some(),
             nearest,
         }
     }

@@ -16,7 +16,6 @@ use super::error::IommuError;
 use super::queue::Queue;
 use super::scope::{self, Named};
 use crate::hw::mmio::Mmio;
-use crate::memory::frames;
 use crate::memory::paging::{self, Use};
 use crate::sync::IrqMutex;
 use crate::time;
@@ -210,7 +209,7 @@ impl Unit {
         self.registers.write(register::QUEUE_ADDRESS, address);
         self.command(global::QUEUE, true, "enable queued invalidation")?;
 
-        let root = queue.allocate().ok_or_else(out_of_frames)?;
+        let root = queue.allocate().ok_or(IommuError::OUT_OF_FRAMES)?;
         self.registers.write(register::ROOT_TABLE, root);
         self.command(global::ROOT_TABLE, true, "take the root table")?;
         // The context cache first, because it tags the translations (6.5.3.1).
@@ -261,7 +260,7 @@ impl Unit {
         }
         let domain = DomainId(set.next_domain as u16);
         set.next_domain += 1;
-        let page_table = set.queue.allocate().ok_or_else(out_of_frames)?;
+        let page_table = set.queue.allocate().ok_or(IommuError::OUT_OF_FRAMES)?;
         let context = Context {
             page_table,
             levels,
@@ -277,10 +276,6 @@ impl Unit {
             domain,
         })
     }
-}
-
-fn out_of_frames() -> IommuError {
-    IommuError::Memory(crate::memory::MemoryError::OutOfFrames(frames::FRAME))
 }
 
 impl fmt::Display for Unit {

@@ -167,12 +167,12 @@ impl Tester {
     ) -> Result<(), CommandError> {
         let read_only = self.buffer(1, dma::Access::Read)?;
         let write_only = self.buffer(1, dma::Access::Write)?;
-        let freed = self.buffer(1, dma::READ_WRITE)?.address();
+        let freed = self.buffer(1, dma::Access::ReadWrite)?.address();
         let code = run as *const () as u64 - image::virtual_range().start + machine.boot.image;
         let foreign = match other {
             Some(other) => {
                 // So many pages that the addresses are not those of the own buffers.
-                let buffer = other.buffer(64 * PAGE as usize, dma::READ_WRITE);
+                let buffer = other.buffer(64 * PAGE as usize, dma::Access::ReadWrite);
                 Some(buffer.map_err(|error| CommandError::Failed(error.to_string()))?)
             }
             None => None,
